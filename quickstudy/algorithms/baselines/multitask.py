@@ -1,0 +1,39 @@
+"""Multi-task PPO: one policy for all tasks, without memory, so without adaptation.
+
+The control that shows what a family offers to an agent which never learns in the task. Schulman et al. 2017, with the
+task drawn anew for every trial.
+
+Differs from the paper:
+
+1. Minibatches are strided over tasks rather than shuffled over steps.
+2. Value targets are standardised by running moments.
+"""
+
+from jaxtyping import Array, Key
+
+from quickstudy.algorithms.actor_critic import ActorCriticLearner
+from quickstudy.algorithms.ppo import PPO, episode_targets
+from quickstudy.meta import AbstractMetaAlgorithm, MetaState
+from quickstudy.nets.actor_critic import MemorylessActorCritic
+from quickstudy.types import Info, Spec, Trial
+
+
+class MultiTaskPPO(AbstractMetaAlgorithm):
+    """A policy without memory, trained by PPO on all tasks at once."""
+
+    learner: ActorCriticLearner = ActorCriticLearner()
+    width: int = 64
+    """Units in a hidden layer."""
+    depth: int = 2
+    """Hidden layers of the policy and of the value network."""
+    ppo: PPO = PPO()
+    """The outer loop."""
+
+    def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
+        """Freshly initialised networks and optimiser for families of this ``spec``."""
+        return self.ppo.init(MemorylessActorCritic(spec, width=self.width, depth=self.depth, key=key))
+
+    def update(self, state: MetaState, trials: Trial, *, key: Key[Array, ""]) -> tuple[MetaState, Info]:
+        """One PPO update on the trials of K tasks."""
+        del key
+        return self.ppo.update(state, trials, episode_targets)

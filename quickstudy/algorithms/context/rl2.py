@@ -1,0 +1,50 @@
+"""RL²: fast reinforcement learning via slow reinforcement learning.
+
+Duan et al. 2016, arXiv:1611.02779; Wang et al. 2016, arXiv:1611.05763.
+
+A recurrent policy reads observation, previous action, previous reward and episode border; its hidden state lives on
+across the episodes of a trial, and PPO maximises the return of the whole trial. So the hidden state is the task's
+memory, and the recurrent weights are a learning algorithm::
+
+    h_t = cell(h_{t−1}, [s_t, a_{t−1}, r_{t−1}, first_t]),   π(a_t | h_t),   v(h_t),   max Σ_trial γ^t r_t
+
+Differs from the paper:
+
+1. PPO with minibatches over tasks instead of TRPO on the whole batch (Duan) or asynchronous A2C (Wang).
+2. The policy and the value read one recurrent core; Duan et al. train a separate recurrent baseline.
+3. The border input marks the *beginning* of an episode instead of its termination, one step later: the same bit.
+4. Entropy bonus and learning rate fall linearly over training; the paper uses neither bonus nor schedule.
+5. Value targets are standardised by running moments.
+6. Batches of 10,000 to 100,000 environment steps instead of 50,000 to 250,000, and networks of 64 to 128 units
+   instead of 256.
+"""
+
+from jaxtyping import Array, Key
+
+from quickstudy.algorithms.actor_critic import ActorCriticLearner
+from quickstudy.algorithms.ppo import PPO, lifetime_targets
+from quickstudy.meta import AbstractMetaAlgorithm, MetaState
+from quickstudy.nets.actor_critic import RecurrentActorCritic
+from quickstudy.nets.recurrent import CellName
+from quickstudy.types import Info, Spec, Trial
+
+
+class RL2(AbstractMetaAlgorithm):
+    """A recurrent actor-critic trained by PPO over whole trials."""
+
+    learner: ActorCriticLearner = ActorCriticLearner()
+    cell: CellName = "gru"
+    """Recurrent cell."""
+    width: int = 64
+    """Units of the recurrent cell."""
+    ppo: PPO = PPO()
+    """The outer loop."""
+
+    def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
+        """A freshly initialised network and optimiser for families of this ``spec``."""
+        return self.ppo.init(RecurrentActorCritic(spec, cell=self.cell, width=self.width, key=key))
+
+    def update(self, state: MetaState, trials: Trial, *, key: Key[Array, ""]) -> tuple[MetaState, Info]:
+        """One PPO update on the trials of K tasks."""
+        del key
+        return self.ppo.update(state, trials, lifetime_targets)

@@ -1,0 +1,39 @@
+"""The library's own errors: each one a single message that names what was wrong, its value and the mend."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class QuickstudyError(Exception):
+    """Base of every error that a user can cause and mend. The command line prints it without a traceback."""
+
+
+class InvalidArgument(QuickstudyError, ValueError):
+    """An argument has a value that cannot work."""
+
+
+class NonFinite(QuickstudyError, FloatingPointError):
+    """Training produced a number that is not finite."""
+
+
+class CheckpointError(QuickstudyError):
+    """A checkpoint cannot be read, or does not belong to what it is loaded into."""
+
+
+class RunExists(QuickstudyError, FileExistsError):
+    """The run directory already holds a run."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> InvalidArgument:
+    """The error for a name that is none of ``known``, with the nearest one suggested."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return InvalidArgument(f"unknown {kind} {name!r}: {hint}known: {', '.join(known)}")
+
+
+def require_positive(**counts: int) -> None:
+    """Raise `InvalidArgument` for the first of the named counts that is not a whole number of at least 1."""
+    for name, value in counts.items():
+        if not isinstance(value, int) or value < 1:
+            raise InvalidArgument(f"{name} must be a whole number of at least 1, got {value!r}")

@@ -1,0 +1,66 @@
+"""A task family: an environment, where its tasks come from, how long a trial lasts, and what to measure against."""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float, Key, PyTree
+
+from quickstudy.envs.base import AbstractEnv
+from quickstudy.learner import AbstractLearner
+from quickstudy.tasks.base import AbstractTaskDistribution, SplitName, TaskSplit
+from quickstudy.trial import run_trial
+from quickstudy.types import Budget, Trajectory
+
+
+class AbstractYardstick(eqx.Module):
+    """A reference policy with its value on a task: what a method's numbers are read against."""
+
+    name: eqx.AbstractVar[str]
+
+    @abc.abstractmethod
+    def returns(self, task: PyTree, *, key: Key[Array, ""]) -> Float[Array, " E"]:
+        """The return of each episode of a trial in ``task``; callers vmap over tasks."""
+
+
+class AbstractFamily(eqx.Module):
+    """A family of related tasks. Its fields are its hyperparameters; everything else follows from them.
+
+    The trial that `budget` describes holds `num_episodes` episodes in each stream.
+    """
+
+    @property
+    @abc.abstractmethod
+    def env(self) -> AbstractEnv:
+        """The dynamics that the tasks share."""
+
+    @property
+    @abc.abstractmethod
+    def budget(self) -> Budget:
+        """The trial that the family is usually measured on."""
+
+    @property
+    @abc.abstractmethod
+    def num_episodes(self) -> int:
+        """Episodes that a stream completes within `budget` when none ends early."""
+
+    @abc.abstractmethod
+    def distribution(self, split: SplitName) -> AbstractTaskDistribution:
+        """Where the tasks of ``split`` come from.
+
+        Raises:
+            InvalidArgument: the family has no such split.
+        """
+
+    @abc.abstractmethod
+    def yardsticks(self) -> tuple[AbstractYardstick, ...]:
+        """Reference policies. The first is the floor (random), the last the ceiling of the normalised score."""
+
+    @abc.abstractmethod
+    def replay(self, task: PyTree, trajectory: Trajectory) -> dict[str, Any]:
+        """What one stream ``[L, ...]`` of a trial did in ``task``, as plain data that the report can draw."""
+
+    def tasks(self, split: SplitName) -> TaskSplit:
+        """The tasks of one split, for `meta_train`, `adapt` and `evaluate`."""
+        return TaskSplit(self.distribution(split), split)

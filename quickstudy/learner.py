@@ -1,0 +1,42 @@
+"""The first idea: a learner is what an agent does inside one task."""
+
+import abc
+from typing import Any, Generic, TypeVar
+
+import equinox as eqx
+from jaxtyping import Array, Key
+
+from quickstudy.types import Action, Info, TimeStep, Trajectory
+
+ParamsT = TypeVar("ParamsT")
+StateT = TypeVar("StateT")
+CarryT = TypeVar("CarryT")
+
+
+class AbstractLearner(eqx.Module, Generic[ParamsT, StateT, CarryT]):
+    """What an agent does inside one task. Fields are hyperparameters; everything that changes is passed around.
+
+    ``params`` are the same in every task and belong to the meta-algorithm. ``state`` is per task, and only `update`
+    writes it. ``carry`` is per stream of experience, and only `act` writes it; every leaf of it is an array. So the
+    engine broadcasts ``state`` over the N streams of a task and keeps one ``carry`` for each, with no special case.
+    """
+
+    @abc.abstractmethod
+    def init(self, params: ParamsT, *, key: Key[Array, ""]) -> StateT:
+        """The state at the start of a trial, before the task has shown anything."""
+
+    @abc.abstractmethod
+    def init_carry(self, params: ParamsT) -> CarryT:
+        """The memory of one stream at the start of a trial. It survives the borders of episodes."""
+
+    @abc.abstractmethod
+    def act(
+        self, params: ParamsT, state: StateT, carry: CarryT, timestep: TimeStep, *, key: Key[Array, ""]
+    ) -> tuple[Action, CarryT, Any]:
+        """Choose one action for ONE stream; the third value is stored as ``aux`` beside the step."""
+
+    @abc.abstractmethod
+    def update(
+        self, params: ParamsT, state: StateT, trajectory: Trajectory, *, key: Key[Array, ""]
+    ) -> tuple[StateT, Info]:
+        """Learn from one block ``[T, N, ...]`` of this task; ``Info`` holds diagnostics as arrays."""

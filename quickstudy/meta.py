@@ -1,0 +1,65 @@
+"""The second idea: a meta-algorithm is what happens to a learner's parameters across tasks."""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Int, Key, PyTree
+
+from quickstudy.learner import AbstractLearner
+from quickstudy.types import Info, Spec, Trial
+
+
+class MetaState(eqx.Module):
+    """Everything that meta-training changes, and all that a checkpoint must hold of an algorithm.
+
+    Attributes:
+        params: what the learner gets in every task.
+        opt_state: the outer optimiser's state.
+        step: meta-updates taken so far.
+        extra: whatever else the method keeps (normalisers, replay, a decoder).
+    """
+
+    params: PyTree
+    opt_state: PyTree
+    step: Int[Array, ""]
+    extra: PyTree = None
+
+
+class AbstractMetaAlgorithm(eqx.Module):
+    """What happens to a learner's parameters across tasks. Fields are hyperparameters.
+
+    It sees trials, and never an environment or a device, so one algorithm serves compiled environments, Gymnasium
+    environments and stored data.
+    """
+
+    learner: eqx.AbstractVar[AbstractLearner]
+
+    @abc.abstractmethod
+    def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
+        """The state before any training, for a family with this ``spec``."""
+
+    @abc.abstractmethod
+    def update(self, state: MetaState, trials: Trial, *, key: Key[Array, ""]) -> tuple[MetaState, Info]:
+        """One meta-update from the trials of K tasks, ``[K, B, T, N, ...]``."""
+
+
+class NoMeta(AbstractMetaAlgorithm):
+    """Any learner as a meta-algorithm whose update is the identity.
+
+    Baselines go through the same driver, the same evaluation and the same report as the methods that learn.
+    """
+
+    learner: AbstractLearner
+    params: Any = None
+
+    def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
+        """The given parameters; ``spec`` and ``key`` are not needed."""
+        del spec, key
+        return MetaState(self.params, None, jnp.zeros((), jnp.int32))
+
+    def update(self, state: MetaState, trials: Trial, *, key: Key[Array, ""]) -> tuple[MetaState, Info]:
+        """Count the step and change nothing."""
+        del trials, key
+        return MetaState(state.params, None, state.step + 1), {}

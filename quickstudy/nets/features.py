@@ -1,0 +1,38 @@
+"""What a stream shows, as one flat vector: observation, previous action, previous reward, episode border."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from quickstudy.types import Spec, TimeStep
+
+
+def num_obs_features(spec: Spec) -> int:
+    """Length of `obs_features` for a family."""
+    return sum(_size(leaf.shape) for leaf in jax.tree.leaves(spec.obs))
+
+
+def num_timestep_features(spec: Spec) -> int:
+    """Length of `timestep_features` for a family."""
+    actions = _size(spec.action.shape) if spec.num_actions is None else spec.num_actions
+    return num_obs_features(spec) + actions + 2
+
+
+def obs_features(timestep: TimeStep) -> Float[Array, " F"]:
+    """The observation alone, flattened: what a policy without memory may use."""
+    return jnp.concatenate([jnp.ravel(leaf).astype(jnp.float32) for leaf in jax.tree.leaves(timestep.obs)])
+
+
+def timestep_features(timestep: TimeStep, num_actions: int | None) -> Float[Array, " F"]:
+    """Everything that RL² reads (Duan et al. 2016): observation, previous action and reward, and ``first``."""
+    action = timestep.prev_action
+    action = jnp.ravel(action) if num_actions is None else jax.nn.one_hot(action, num_actions)
+    scalars = jnp.stack([timestep.prev_reward, timestep.first.astype(jnp.float32)])
+    return jnp.concatenate([obs_features(timestep), action, scalars])
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for length in shape:
+        size *= length
+    return size

@@ -1,0 +1,99 @@
+"""The one file that knows about devices.
+
+On a CPU machine every core becomes one JAX device (threads inside one small operation cost more than they give), and
+compiled programs are kept in a persistent cache. Both happen when this module is imported, before JAX starts its
+backend, and both yield to what the user has set.
+
+Two ways to use several devices, chosen by `map_seeds` and `place_tasks`:
+
+- training seeds side by side, one device each, with nothing to communicate: whenever there are at least as many
+  seeds as devices;
+- otherwise the task axis K is sharded, parameters are replicated, and the mean over tasks becomes an all-reduce.
+"""
+
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
+
+
+def configure_runtime() -> None:
+    """Split the host into one device a core and switch the persistent compilation cache on, unless already set."""
+    environment = os.environ
+    if "xla_force_host_platform_device_count" not in environment.get("XLA_FLAGS", ""):
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        if jax.config.jax_num_cpu_devices < 1 and not jax._src.xla_bridge.backends_are_initialized():
+            jax.config.update("jax_num_cpu_devices", cores)
+    if jax.config.jax_compilation_cache_dir is None:
+        cache = Path(environment.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "quickstudy" / "xla"
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+configure_runtime()
+
+
+def mesh(axis: str) -> Mesh:
+    """All devices along one axis, ``"seed"`` or ``"task"``."""
+    return jax.make_mesh((jax.device_count(),), (axis,), axis_types=(AxisType.Auto,))
+
+
+def map_seeds(fn: Callable[..., PyTree]) -> Callable[..., PyTree]:
+    """Map ``fn`` over the leading S axis of every array in its arguments; other leaves are shared.
+
+    With at least as many seeds as devices each device runs its own share, without communication (a share that does
+    not come out even is filled up with repeated seeds, whose results are dropped). On a CPU a device runs its seeds
+    one after the other, which keeps the working set in its cache; an accelerator runs them as one batch.
+    """
+
+    def mapped(*args: Any) -> PyTree:
+        arrays, static = eqx.partition(args, eqx.is_array)
+        num_seeds = jax.tree.leaves(arrays)[0].shape[0]
+        out_static: PyTree = None
+
+        def one(arrays: PyTree) -> PyTree:
+            nonlocal out_static
+            out, out_static = eqx.partition(fn(*eqx.combine(arrays, static)), eqx.is_array)
+            return out
+
+        several: Callable[[PyTree], PyTree] = jax.vmap(one)
+        if jax.default_backend() == "cpu":
+            several = lambda arrays: jax.lax.map(one, arrays)  # noqa: E731
+        out = _across_devices(several, num_seeds)(arrays)
+        return eqx.combine(out, out_static)
+
+    return mapped
+
+
+def _across_devices(several: Callable[[PyTree], PyTree], num_seeds: int) -> Callable[[PyTree], PyTree]:
+    num_devices = jax.device_count()
+    if num_devices == 1 or num_seeds < num_devices:
+        return several
+    order = jnp.arange(math.ceil(num_seeds / num_devices) * num_devices) % num_seeds
+    even = len(order) == num_seeds
+    seeds = PartitionSpec("seed")
+    sharded = jax.shard_map(several, mesh=mesh("seed"), in_specs=(seeds,), out_specs=seeds, check_vma=False)
+
+    def run(arrays: PyTree) -> PyTree:
+        if even:
+            return sharded(arrays)
+        out = sharded(jax.tree.map(lambda x: x[order], arrays))
+        return jax.tree.map(lambda x: x[:num_seeds], out)
+
+    return run
+
+
+def place_tasks(tasks: PyTree, num_seeds: int) -> PyTree:
+    """Spread tasks ``[S, K, ...]`` over the devices: by seed if there are enough seeds, else by task if K is even."""
+    num_devices = jax.device_count()
+    leaves = jax.tree.leaves(tasks)
+    if num_devices == 1 or num_seeds >= num_devices or not leaves or leaves[0].shape[1] % num_devices:
+        return tasks
+    return jax.device_put(tasks, NamedSharding(mesh("task"), PartitionSpec(None, "task")))

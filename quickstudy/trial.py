@@ -1,0 +1,107 @@
+"""The engine: one learner's lifetime in one task, compiled as a whole."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key, PyTree
+
+from quickstudy.envs.base import AbstractEnv
+from quickstudy.errors import InvalidArgument
+from quickstudy.learner import AbstractLearner
+from quickstudy.types import Budget, Snapshot, TimeStep, Trajectory, Trial
+
+
+def filter_scan(step: Callable[[Any, Any], tuple[Any, Any]], init: PyTree, xs: PyTree) -> tuple[PyTree, PyTree]:
+    """`jax.lax.scan` over a carry that may hold non-array leaves (a module's activation functions, say).
+
+    The non-array leaves must come out of ``step`` as they went in; those of the outputs are the last step's.
+    """
+    arrays, static = eqx.partition(init, eqx.is_array)
+    outputs_static: PyTree = None
+
+    def body(arrays: PyTree, x: PyTree) -> tuple[PyTree, PyTree]:
+        nonlocal outputs_static
+        carry, out = step(eqx.combine(arrays, static), x)
+        new_arrays, new_static = eqx.partition(carry, eqx.is_array)
+        if not eqx.tree_equal(static, new_static):
+            raise InvalidArgument("a scanned step changed a non-array leaf of its carry; keep such leaves constant")
+        out_arrays, outputs_static = eqx.partition(out, eqx.is_array)
+        return new_arrays, out_arrays
+
+    final, outputs = jax.lax.scan(body, arrays, xs)
+    return eqx.combine(final, static), eqx.combine(outputs, outputs_static)
+
+
+def begin_trial(
+    learner: AbstractLearner, params: PyTree, env: AbstractEnv, task: PyTree, num_streams: int, *, key: Key[Array, ""]
+) -> Snapshot:
+    """A fresh learner and ``num_streams`` freshly reset environments of ``task``."""
+    k_init, k_reset = jax.random.split(key)
+    env_state, obs = jax.vmap(lambda k: env.reset(task, key=k))(jax.random.split(k_reset, num_streams))
+    carry = jax.tree.map(lambda x: jnp.broadcast_to(x, (num_streams, *jnp.shape(x))), learner.init_carry(params))
+    action = env.spec.action
+    timestep = TimeStep(
+        obs=obs,
+        prev_action=jnp.zeros((num_streams, *action.shape), action.dtype),
+        prev_reward=jnp.zeros(num_streams),
+        first=jnp.ones(num_streams, bool),
+    )
+    return Snapshot(learner.init(params, key=k_init), carry, timestep, env_state)
+
+
+def run_trial(
+    learner: AbstractLearner,
+    params: PyTree,
+    env: AbstractEnv,
+    task: PyTree,
+    budget: Budget,
+    *,
+    key: Key[Array, ""],
+    start: Snapshot | None = None,
+) -> Trial:
+    """Run ``learner`` in ``task`` for ``budget``, from scratch or from where an earlier trial stopped.
+
+    An episode that ends is followed by a new one of the same task; the learner's state and carry live on.
+
+    Args:
+        learner: what acts and learns.
+        params: its meta-learned parameters.
+        env: the compiled environment.
+        task: one task of the family.
+        budget: blocks, steps in a block, streams.
+        key: randomness of the learner and the environment.
+        start: ``Trial.final`` of an earlier trial in the same task.
+
+    Returns:
+        The trial, with arrays ``[B, T, N, ...]``.
+    """
+    k_begin, k_run = jax.random.split(key)
+    if start is None:
+        start = begin_trial(learner, params, env, task, budget.num_streams, key=k_begin)
+
+    def stream_step(state: PyTree, carry: PyTree, timestep: TimeStep, env_state: PyTree, key: Key[Array, ""]) -> Any:
+        k_act, k_step, k_reset = jax.random.split(key, 3)
+        action, carry, aux = learner.act(params, state, carry, timestep, key=k_act)
+        env_state, out = env.step(task, env_state, action, key=k_step)
+        last = out.terminated | out.truncated
+        fresh = env.reset(task, key=k_reset)
+        env_state, obs = jax.tree.map(lambda new, old: jnp.where(last, new, old), fresh, (env_state, out.obs))
+        record = Trajectory(timestep, action, out.reward, out.obs, out.terminated, out.truncated, aux)
+        return (carry, TimeStep(obs, action, out.reward, last), env_state), record
+
+    def block(snapshot: Snapshot, key: Key[Array, ""]) -> tuple[Snapshot, Any]:
+        k_steps, k_update = jax.random.split(key)
+        step_keys = jax.random.split(k_steps, (budget.block_length, budget.num_streams))
+
+        def step(streams: Any, keys: Key[Array, " N"]) -> Any:
+            return jax.vmap(lambda *xs: stream_step(snapshot.state, *xs))(*streams, keys)
+
+        streams, trajectory = filter_scan(step, tuple(snapshot[1:]), step_keys)
+        state, info = learner.update(params, snapshot.state, trajectory, key=k_update)
+        return Snapshot(state, *streams), (trajectory, snapshot.carry, info)
+
+    final, (trajectory, carry, info) = filter_scan(block, start, jax.random.split(k_run, budget.num_blocks))
+    return Trial(task, trajectory, carry, info, final)
