@@ -5,7 +5,7 @@ Naming follows rlax: ``_tm1`` belongs to the step an action was chosen at, ``_t`
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 
 def generalized_advantage(
@@ -37,3 +37,20 @@ def generalized_advantage(
 
     _, advantages = jax.lax.scan(step, jnp.zeros_like(delta_t[0]), (delta_t, discount_t * trace_t), reverse=True)
     return advantages
+
+
+def episode_returns(reward: Float[Array, " L"], last: Bool[Array, " L"], num_episodes: int) -> Float[Array, " E"]:
+    """Undiscounted return of each of the first E episodes of one stream.
+
+    Args:
+        reward: rewards of the stream, over all its episodes.
+        last: whether the step ended its episode, by termination or truncation.
+        num_episodes: E; what follows the E-th episode is ignored.
+
+    Returns:
+        ``G_e = Σ r_t`` over the steps of episode e, and NaN for episodes that the stream did not complete.
+    """
+    ended = jnp.cumsum(last.astype(jnp.int32))
+    episode = ended - last
+    returns = jax.ops.segment_sum(reward, episode, num_episodes, indices_are_sorted=True)
+    return jnp.where(jnp.arange(num_episodes) < ended[-1], returns, jnp.nan)
