@@ -73,14 +73,16 @@ def run_trial(
         task: one task of the family.
         budget: blocks, steps in a block, streams.
         key: randomness of the learner and the environment.
-        start: ``Trial.final`` of an earlier trial in the same task.
+        start: ``Trial.final`` of an earlier trial: go on from there. With its ``env_state`` set to None the agent
+            lives on, with all it learned, and the environments begin a new episode (of this task, or another one).
 
     Returns:
         The trial, with arrays ``[B, T, N, ...]``.
     """
     k_begin, k_run = jax.random.split(key)
-    if start is None:
-        start = begin_trial(learner, params, env, task, budget.num_streams, key=k_begin)
+    if start is None or start.env_state is None:
+        fresh = begin_trial(learner, params, env, task, budget.num_streams, key=k_begin)
+        start = fresh if start is None else _lives_on(start, fresh)
 
     def stream_step(state: PyTree, carry: PyTree, timestep: TimeStep, env_state: PyTree, key: Key[Array, ""]) -> Any:
         k_act, k_step, k_reset = jax.random.split(key, 3)
@@ -105,3 +107,9 @@ def run_trial(
 
     final, (trajectory, carry, info) = filter_scan(block, start, jax.random.split(k_run, budget.num_blocks))
     return Trial(task, trajectory, carry, info, final)
+
+
+def _lives_on(old: Snapshot, fresh: Snapshot) -> Snapshot:
+    """The agent of ``old`` in the freshly reset environments of ``fresh``."""
+    timestep = old.timestep._replace(obs=fresh.timestep.obs, first=fresh.timestep.first)
+    return Snapshot(old.state, old.carry, timestep, fresh.env_state)

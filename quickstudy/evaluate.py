@@ -1,0 +1,270 @@
+"""The second verb of evidence: `evaluate` measures adaptation on held-out tasks, with its controls and yardsticks."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key, PyTree
+
+from quickstudy.collect.base import AbstractCollector
+from quickstudy.errors import InvalidArgument, require_positive
+from quickstudy.family import AbstractYardstick
+from quickstudy.learner import AbstractLearner
+from quickstudy.ops.returns import episode_returns
+from quickstudy.statistics import both, mean_estimate
+from quickstudy.tasks.base import TaskSplit
+from quickstudy.types import Action, Budget, Info, TimeStep, Trajectory, Trial
+
+CHUNK = 512
+"""Tasks that are evaluated at once: bounds the memory of an evaluation."""
+
+
+class Unadapted(AbstractLearner[PyTree, PyTree, PyTree]):
+    """A learner that is not allowed to learn: it never updates, and forgets everything when an episode begins.
+
+    The reference that adaptation must beat.
+    """
+
+    learner: AbstractLearner
+
+    def init(self, params: PyTree, *, key: Key[Array, ""]) -> PyTree:
+        """The learner's state at the start of a trial, kept throughout."""
+        return self.learner.init(params, key=key)
+
+    def init_carry(self, params: PyTree) -> PyTree:
+        """The learner's memory at the start of a trial."""
+        return self.learner.init_carry(params)
+
+    def act(
+        self, params: PyTree, state: PyTree, carry: PyTree, timestep: TimeStep, *, key: Key[Array, ""]
+    ) -> tuple[Action, PyTree, Any]:
+        """Act as if every episode were the first."""
+        forget = lambda new, old: jax.tree.map(lambda n, o: jnp.where(timestep.first, n, o), new, old)
+        carry = forget(self.learner.init_carry(params), carry)
+        timestep = timestep._replace(
+            prev_action=forget(jnp.zeros_like(timestep.prev_action), timestep.prev_action),
+            prev_reward=forget(jnp.zeros_like(timestep.prev_reward), timestep.prev_reward),
+        )
+        return self.learner.act(params, state, carry, timestep, key=key)
+
+    def update(
+        self, params: PyTree, state: PyTree, trajectory: Trajectory, *, key: Key[Array, ""]
+    ) -> tuple[PyTree, Info]:
+        """Learn nothing."""
+        del params, trajectory, key
+        return state, {}
+
+
+class Evaluation(eqx.Module):
+    """Returns on held-out tasks, ``[S, K, E]`` over seeds, tasks and episodes; NaN where an episode did not end.
+
+    Attributes:
+        adapted: the learner as it is.
+        unadapted: the same learner, not allowed to learn (`Unadapted`).
+        shuffled: only the last episode counts (the others are NaN): it is played in another task than the one
+            adapted to. None for trials of a single episode.
+        yardsticks: reference policies on the same tasks, ``[K, E]`` each.
+        trials: trials of the first few tasks by the first seed, for replay.
+    """
+
+    adapted: Float[np.ndarray, "S K E"]
+    unadapted: Float[np.ndarray, "S K E"]
+    shuffled: Float[np.ndarray, "S K E"] | None
+    yardsticks: dict[str, Float[np.ndarray, "K E"]]
+    trials: Trial
+
+
+def evaluate(
+    learner: AbstractLearner,
+    params: PyTree,
+    collector: AbstractCollector,
+    tasks: TaskSplit,
+    budget: Budget,
+    *,
+    num_tasks: int,
+    num_episodes: int,
+    key: Key[Array, ""],
+    yardsticks: Sequence[AbstractYardstick] = (),
+    num_replays: int = 4,
+) -> Evaluation:
+    """Measure a trained learner on ``num_tasks`` tasks of a split; all seeds see the same tasks.
+
+    Args:
+        learner: what to measure.
+        params: its parameters, one set a training seed: arrays ``[S, ...]``.
+        collector: where trials come from.
+        tasks: a split of the family.
+        budget: the trial each task gets.
+        num_tasks: K.
+        num_episodes: E, episodes of a trial that count.
+        key: decides the tasks, and all randomness in them.
+        yardsticks: reference policies to run on the same tasks.
+        num_replays: how many trials to keep whole.
+
+    Raises:
+        InvalidArgument: a count below 1.
+    """
+    require_positive(num_tasks=num_tasks, num_episodes=num_episodes, **budget._asdict())
+    k_tasks, k_trials, k_yardsticks, k_replays = jax.random.split(key, 4)
+    batch = tasks.batch(num_tasks, key=k_tasks)
+
+    def returns(run: Callable[[PyTree, Key[Array, ""]], Trajectory]) -> Float[np.ndarray, "S K E"]:
+        chunks = [
+            np.asarray(_returns(run(jax.tree.map(lambda x: x[i : i + CHUNK], batch), k), num_episodes))
+            for i, k in zip(range(0, num_tasks, CHUNK), jax.random.split(k_trials, num_tasks), strict=False)
+        ]
+        return np.concatenate(chunks, axis=1)
+
+    def plain(learner: AbstractLearner) -> Callable[[PyTree, Key[Array, ""]], Trajectory]:
+        return lambda chunk, k: _trials(learner, params, collector, chunk, budget, k).trajectory
+
+    def shuffled(chunk: PyTree, k: Key[Array, ""]) -> Trajectory:
+        return _shuffled(learner, params, collector, chunk, budget, num_episodes, k)
+
+    mixed = None
+    if num_episodes > 1:
+        last = returns(shuffled)[..., -1:]
+        mixed = np.concatenate([np.full((*last.shape[:2], num_episodes - 1), np.nan), last], -1)
+    first_params = jax.tree.map(lambda x: x[:1] if eqx.is_array(x) else x, params)
+    shown = jax.tree.map(lambda x: x[:num_replays], batch)
+    return Evaluation(
+        adapted=returns(plain(learner)),
+        unadapted=returns(plain(Unadapted(learner))),
+        shuffled=mixed,
+        yardsticks={y.name: _yardstick(y, batch, num_tasks, k_yardsticks) for y in yardsticks},
+        trials=_trials(learner, first_params, collector, shown, budget, k_replays),
+    )
+
+
+def summarize(evaluation: Evaluation, *, confidence: float = 0.95) -> dict[str, Any]:
+    """Everything that an evaluation says, as plain data: estimates per episode, total, first and last.
+
+    The regret is against the last yardstick on the same tasks, the normalised score is 0 at the first yardstick's mean
+    and 1 at the last one's.
+    """
+    num_seeds, num_tasks, num_episodes = evaluation.adapted.shape
+    summary: dict[str, Any] = {
+        "num_seeds": num_seeds,
+        "num_tasks": num_tasks,
+        "num_episodes": num_episodes,
+        "confidence": confidence,
+        "adapted": _curve(evaluation.adapted, confidence),
+        "unadapted": _curve(evaluation.unadapted, confidence),
+        "shuffled": None,
+        "yardsticks": [_yardstick_summary(name, x) for name, x in evaluation.yardsticks.items()],
+    }
+    if evaluation.shuffled is not None:
+        summary["shuffled"] = {"last": both(evaluation.shuffled[..., -1], confidence)}
+    if evaluation.yardsticks:
+        summary |= _against(evaluation, confidence)
+    return summary
+
+
+def _against(evaluation: Evaluation, confidence: float) -> dict[str, Any]:
+    """Regret against the ceiling and the score between floor and ceiling."""
+    names = list(evaluation.yardsticks)
+    floor, ceiling = evaluation.yardsticks[names[0]], evaluation.yardsticks[names[-1]]
+    gap = ceiling[None] - evaluation.adapted
+    total = np.nansum(evaluation.adapted, -1)
+    low, high = np.nansum(floor, -1).mean(), np.nansum(ceiling, -1).mean()
+    result: dict[str, Any] = {
+        "regret": {
+            "reference": names[-1],
+            "total": mean_estimate(np.nansum(gap, -1), confidence),
+            "per_episode": [mean_estimate(gap[..., e], confidence) for e in range(gap.shape[-1])],
+        }
+    }
+    if high > low:
+        score = mean_estimate((total - low) / (high - low), confidence)
+        result["normalized_score"] = {"floor": names[0], "ceiling": names[-1], "total": score}
+    return result
+
+
+def _curve(returns: Float[np.ndarray, "S K E"], confidence: float) -> dict[str, Any]:
+    per_episode = [both(returns[..., e], confidence) for e in range(returns.shape[-1])]
+    return {
+        "per_episode": {kind: [estimate[kind] for estimate in per_episode] for kind in ("mean", "iqm")},
+        "total": both(np.nansum(returns, -1), confidence),
+        "first": per_episode[0],
+        "last": per_episode[-1],
+    }
+
+
+def _yardstick_summary(name: str, returns: Float[np.ndarray, "K E"]) -> dict[str, Any]:
+    total = np.nansum(returns, -1)
+    error = float(total.std(ddof=1) / np.sqrt(len(total))) if len(total) > 1 else 0.0
+    per_episode = [float(x) for x in np.nanmean(returns, axis=0)]
+    return {"name": name, "per_episode": per_episode, "total": float(total.mean()), "standard_error": error}
+
+
+def _trials(
+    learner: AbstractLearner,
+    params: PyTree,
+    collector: AbstractCollector,
+    tasks: PyTree,
+    budget: Budget,
+    key: Key[Array, ""],
+) -> Trial:
+    """Trials of every seed in the same K tasks, ``[S, K, ...]``, with the same randomness in the environments."""
+    num_seeds = jax.tree.leaves(eqx.filter(params, eqx.is_array))[0].shape[0]
+    batch = jax.tree.map(lambda x: jnp.broadcast_to(x, (num_seeds, *x.shape)), tasks)
+    return collector.collect_seeds(learner, params, batch, budget, key=jnp.broadcast_to(key, (num_seeds,)))
+
+
+def _shuffled(
+    learner: AbstractLearner,
+    params: PyTree,
+    collector: AbstractCollector,
+    tasks: PyTree,
+    budget: Budget,
+    num_episodes: int,
+    key: Key[Array, ""],
+) -> Trajectory:
+    """Adapt in one task, then play the last episode in another one, with all that was learned in the first."""
+    blocks, length = budget.num_blocks, budget.block_length
+    if blocks > 1:
+        before, after = budget._replace(num_blocks=blocks - 1), budget._replace(num_blocks=1)
+    elif length % num_episodes == 0:
+        last = length // num_episodes
+        before, after = budget._replace(block_length=length - last), budget._replace(block_length=last)
+    else:
+        raise InvalidArgument(
+            f"block_length={length} does not hold num_episodes={num_episodes} episodes of equal length: give the "
+            "budget one block for each episode"
+        )
+    k_before, k_after = jax.random.split(key)
+    start = _trials(learner, params, collector, tasks, before, k_before)
+    others = jax.tree.map(lambda x: jnp.roll(x, 1, axis=0), tasks)
+    seeds = start.final.timestep.first.shape[0]
+    batch = jax.tree.map(lambda x: jnp.broadcast_to(x, (seeds, *x.shape)), others)
+    met = start.final._replace(env_state=None)
+    end = collector.collect_seeds(learner, params, batch, after, key=jnp.broadcast_to(k_after, (seeds,)), start=met)
+    axis = 2 if blocks > 1 else 3
+    return jax.tree.map(lambda a, b: jnp.concatenate([a, b], axis), start.trajectory, end.trajectory)
+
+
+@eqx.filter_jit
+def _returns(trajectory: Trajectory, num_episodes: int) -> Float[Array, "S K E"]:
+    """Returns per episode, averaged over the streams that completed it."""
+
+    def one(reward: Float[Array, "B T N"], last: Array) -> Float[Array, " E"]:
+        streams = jax.vmap(lambda r, e: episode_returns(r, e, num_episodes), in_axes=1)
+        flat = lambda x: x.reshape(-1, x.shape[-1])
+        return jnp.nanmean(streams(flat(reward), flat(last)), axis=0)
+
+    return jax.vmap(jax.vmap(one))(trajectory.reward, trajectory.terminated | trajectory.truncated)
+
+
+def _yardstick(
+    yardstick: AbstractYardstick, tasks: PyTree, num_tasks: int, key: Key[Array, ""]
+) -> Float[np.ndarray, "K E"]:
+    run = eqx.filter_jit(jax.vmap(lambda task, k: yardstick.returns(task, key=k)))
+    keys = jax.random.split(key, num_tasks)
+    chunks = [
+        np.asarray(run(jax.tree.map(lambda x: x[i : i + CHUNK], tasks), keys[i : i + CHUNK]))
+        for i in range(0, num_tasks, CHUNK)
+    ]
+    return np.concatenate(chunks)

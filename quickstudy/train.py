@@ -1,0 +1,169 @@
+"""The first verb: `meta_train` trains a meta-algorithm on a task family."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+from quickstudy.collect.base import AbstractCollector
+from quickstudy.errors import InvalidArgument, NonFinite, require_positive
+from quickstudy.meta import AbstractMetaAlgorithm, MetaState
+from quickstudy.parallel import map_seeds, place_tasks
+from quickstudy.tasks.base import TaskSplit
+from quickstudy.types import Budget, Info, Trajectory
+
+Metrics = dict[str, np.ndarray]
+OnStep = Callable[[int, "TrainState", Metrics], None]
+
+
+class TrainState(eqx.Module):
+    """All that meta-training changes. Iteration t draws its randomness from ``fold_in(key, t)`` and nothing else.
+
+    Attributes:
+        meta: the meta-algorithm's state for every seed, arrays ``[S, ...]``.
+        key: one key for each seed, ``[S]``.
+        step: meta-updates taken.
+    """
+
+    meta: MetaState
+    key: Key[Array, " S"]
+    step: Int[Array, ""]
+
+
+def init_train_state(
+    algorithm: AbstractMetaAlgorithm, collector: AbstractCollector, *, num_seeds: int, key: Key[Array, ""]
+) -> TrainState:
+    """The state before training: ``num_seeds`` independent initialisations."""
+    require_positive(num_seeds=num_seeds)
+    keys = jax.random.split(key, num_seeds)
+    spec = collector.spec
+    meta = eqx.filter_jit(eqx.filter_vmap(lambda k: algorithm.init(spec, key=jax.random.fold_in(k, -1))))(keys)
+    return TrainState(meta, keys, jnp.zeros((), jnp.int32))
+
+
+def meta_train(
+    algorithm: AbstractMetaAlgorithm,
+    collector: AbstractCollector,
+    tasks: TaskSplit,
+    budget: Budget,
+    *,
+    num_steps: int,
+    num_tasks: int,
+    key: Key[Array, ""],
+    num_seeds: int = 1,
+    state: TrainState | None = None,
+    on_step: OnStep | None = None,
+) -> TrainState:
+    """Train ``algorithm`` on fresh tasks for ``num_steps`` meta-updates.
+
+    Args:
+        algorithm: what to train.
+        collector: where its trials come from.
+        tasks: the family's ``train`` split; any other split is refused.
+        budget: the trial that each task gets.
+        num_steps: meta-updates in all, those that ``state`` has already taken included.
+        num_tasks: K, tasks in each meta-update of each seed.
+        key: the source of all randomness; ignored when ``state`` is given, which carries its own.
+        num_seeds: S, independent training runs, compiled as one; ignored when ``state`` is given.
+        state: where an earlier call stopped: training goes on exactly as if it had not.
+        on_step: called after every meta-update as ``on_step(step, state, metrics)``, with metrics ``[S]``.
+
+    Returns:
+        The state after the last meta-update.
+
+    Raises:
+        InvalidArgument: a count below 1, or a split other than ``train``.
+        NonFinite: a metric of the update is not finite; names the iteration, the metric and the seed.
+    """
+    require_positive(num_steps=num_steps, num_tasks=num_tasks, **budget._asdict())
+    if tasks.name != "train":
+        raise InvalidArgument(f"tasks is the {tasks.name!r} split; meta_train takes the 'train' split alone")
+    if state is None:
+        state = init_train_state(algorithm, collector, num_seeds=num_seeds, key=key)
+    pending: tuple[int, TrainState, Info] | None = None
+    for step in range(int(state.step), num_steps):
+        state, info = _iterate(algorithm, collector, tasks, budget, num_tasks, state)
+        # Read the metrics of the step before while this one computes.
+        _deliver(pending, on_step)
+        pending = (step + 1, state, info)
+    _deliver(pending, on_step)
+    return state
+
+
+def _iterate(
+    algorithm: AbstractMetaAlgorithm,
+    collector: AbstractCollector,
+    tasks: TaskSplit,
+    budget: Budget,
+    num_tasks: int,
+    state: TrainState,
+) -> tuple[TrainState, Info]:
+    batch, k_collect, k_update = _draw(tasks, num_tasks, state.key, state.step)
+    batch = place_tasks(batch, state.key.shape[0])
+    trials = collector.collect_seeds(algorithm.learner, state.meta.params, batch, budget, key=k_collect)
+    meta, info = _update(algorithm, state.meta, trials, k_update)
+    return TrainState(meta, state.key, state.step + 1), info
+
+
+@eqx.filter_jit
+def _draw(
+    tasks: TaskSplit, num_tasks: int, keys: Key[Array, " S"], step: Int[Array, ""]
+) -> tuple[PyTree, Key[Array, " S"], Key[Array, " S"]]:
+    def one(key: Key[Array, ""]) -> tuple[PyTree, Key[Array, ""], Key[Array, ""]]:
+        k_tasks, k_collect, k_update = jax.random.split(jax.random.fold_in(key, step), 3)
+        return tasks.batch(num_tasks, key=k_tasks), k_collect, k_update
+
+    return jax.vmap(one)(keys)
+
+
+@eqx.filter_jit
+def _update(
+    algorithm: AbstractMetaAlgorithm, meta: MetaState, trials: PyTree, keys: Key[Array, " S"]
+) -> tuple[MetaState, Info]:
+    def one(meta: MetaState, trials: PyTree, key: Key[Array, ""]) -> tuple[MetaState, Info]:
+        new, info = algorithm.update(meta, trials, key=key)
+        return new, info | training_returns(trials.trajectory)
+
+    return map_seeds(one)(meta, trials, keys)
+
+
+def training_returns(trajectory: Trajectory) -> Info:
+    """Mean return of the whole trial, of its first and of its last completed episode, over tasks and streams.
+
+    The episodes' are NaN where no episode was completed.
+    """
+    last = jnp.moveaxis(trajectory.terminated | trajectory.truncated, -1, 1)
+    reward = jnp.moveaxis(trajectory.reward, -1, 1)
+    last = last.reshape(*last.shape[:2], -1)
+    reward = reward.reshape(last.shape)
+    episode = jnp.cumsum(last, axis=-1) - last
+    count = last.sum(-1, keepdims=True)
+
+    def mean_of(index: Int[Array, "K N 1"]) -> Float[Array, ""]:
+        totals = jnp.sum(reward * (episode == index), -1, keepdims=True)
+        return jnp.sum(totals * (count > 0)) / jnp.sum(count > 0)
+
+    return {
+        "return_total": reward.sum(-1).mean(),
+        "return_first": mean_of(jnp.zeros_like(count)),
+        "return_last": mean_of(count - 1),
+    }
+
+
+def _deliver(pending: tuple[int, TrainState, Info] | None, on_step: OnStep | None) -> None:
+    if pending is None:
+        return
+    step, state, info = pending
+    metrics = {name: np.asarray(value) for name, value in info.items()}
+    for name, value in metrics.items():
+        if not name.startswith("return_") and not np.isfinite(value).all():
+            seed = int(np.flatnonzero(~np.isfinite(value))[0])
+            raise NonFinite(
+                f"meta-update {step}: {name} of seed {seed} is {value[seed]}; "
+                "lower the learning rate, or look at the rewards of the tasks of this step"
+            )
+    if on_step is not None:
+        on_step(step, state, metrics)
