@@ -1,0 +1,128 @@
+"""Numbers and sentences as people read them."""
+
+import math
+from typing import Any
+
+from quickstudy.report.run import Evaluation, Run
+
+MINUS = "\N{MINUS SIGN}"
+NAMES = {"rl2": "RL²", "multitask": "multi-task PPO", "maml": "MAML", "mdp": "MDP"}
+
+
+def title(name: Any) -> str:
+    """A method's or family's name as it is written in a sentence."""
+    return NAMES.get(str(name), str(name).replace("-", " ").replace("_", " "))
+
+
+def number(value: float | int | None) -> str:
+    """A number to two decimals, or to three significant digits where that says more; a dash for none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value == 0 or 0.01 <= abs(value) < 1e6:
+        text = f"{value:,.2f}"
+    else:
+        text = f"{value:.2e}"
+    return text.replace("-", MINUS)
+
+
+def count(value: float | int) -> str:
+    """A whole number, in millions where it has that many."""
+    if value >= 1e7:
+        return f"{value / 1e6:,.1f} M"
+    return f"{int(value):,}"
+
+
+def interval(estimate: dict[str, Any]) -> str:
+    """``value [low, high]``, without the bracket where there is no interval."""
+    return " ".join(part for part in (number(estimate["value"]), bracket(estimate)) if part)
+
+
+def bracket(estimate: dict[str, Any]) -> str:
+    """``[low, high]``, or nothing where there is no interval."""
+    if estimate.get("low") is None or estimate.get("high") is None:
+        return ""
+    return f"[{number(estimate['low'])}, {number(estimate['high'])}]"
+
+
+def percent(value: float | int) -> str:
+    """A share, to a whole per cent, or to a tenth close to the ends of the scale."""
+    digits = 1 if abs(value) < 0.1 or 0.95 < value < 1.05 else 0
+    return f"{100 * value:.{digits}f} %".replace("-", MINUS)
+
+
+def duration(seconds: float | int) -> str:
+    """A time in the two largest of hours, minutes and seconds."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def option(value: Any) -> str:
+    """An option's value."""
+    if isinstance(value, list):
+        return ", ".join(option(item) for item in value)
+    return "–" if value is None else str(value)
+
+
+def flatten(value: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested options as one level, with dotted names."""
+    flat: dict[str, str] = {}
+    for key, item in value.items():
+        if isinstance(item, dict) and item:
+            flat |= flatten(item, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = "–" if item == {} else option(item)
+    return flat
+
+
+def subject(run: Run) -> str:
+    """What was run on what."""
+    return f"{title(run.config.get('method', 'unknown method'))} on {title(run.config.get('family', 'unknown family'))}"
+
+
+def headline(run: Run, evaluation: Evaluation | None) -> str:
+    """What was learned, in one sentence."""
+    if evaluation is None:
+        return f"{subject(run)}: not evaluated yet."
+    summary = evaluation.summary
+    total = summary["adapted"]["total"]["mean"]["value"]
+    text = f"{subject(run)} earns {number(total)} per task on {summary['num_tasks']:,} held-out tasks"
+    if summary["yardsticks"]:
+        ceiling = summary["yardsticks"][-1]
+        text += f", against {number(ceiling['total'])} for {title(ceiling['name'])}"
+    return f"{text}{_score_clause(summary)}{_improvement_clause(summary)}."
+
+
+def _score_clause(summary: dict[str, Any]) -> str:
+    score = summary.get("normalized_score")
+    if not score or score["total"]["value"] is None:
+        return ""
+    return f" ({percent(score['total']['value'])} of the way up from {title(score['floor'])})"
+
+
+def _improvement_clause(summary: dict[str, Any]) -> str:
+    if summary["num_episodes"] < 2:
+        return ""
+    first, last = (summary["adapted"][which]["mean"]["value"] for which in ("first", "last"))
+    if abs(last - first) < 0.005:
+        return f", and stays at {number(last)} from the first episode to the last"
+    verb = "rises" if last > first else "falls"
+    return f", and {verb} from {number(first)} in the first episode to {number(last)} in the last"
+
+
+def interval_note(summary: dict[str, Any]) -> str:
+    """What the intervals mean, or why there are none."""
+    seeds = summary["num_seeds"]
+    if seeds < 2:
+        return (
+            "There is no interval: this run has one training seed, and the seed is the replicate. Tasks and episodes of "
+            "one training say nothing about how another training would have ended."
+        )
+    confidence = summary.get("confidence", 0.95)
+    return (
+        f"Bands and brackets are {100 * confidence:g} % bootstrap intervals over "
+        f"{seeds} training seeds: the seed is the replicate, and every seed sees the same tasks."
+    )
