@@ -1,0 +1,32 @@
+"""What every family's replay shares: a stream of steps, cut into episodes, as plain data."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from quickstudy.types import Trajectory
+
+
+def episode_paths(trajectory: Trajectory) -> list[tuple[Float[np.ndarray, "steps_and_one F"], list[float]]]:
+    """Each episode of one stream ``[L, ...]``: its observations, beginning with the first, and its rewards.
+
+    The last episode may be unfinished.
+    """
+    obs, next_obs = np.asarray(trajectory.timestep.obs), np.asarray(trajectory.next_obs)
+    rewards = plain(trajectory.reward)
+    ends = np.flatnonzero(np.asarray(trajectory.terminated) | np.asarray(trajectory.truncated)) + 1
+    borders = sorted({0, *ends.tolist(), len(rewards)})
+    return [(np.concatenate([obs[a : a + 1], next_obs[a:b]]), rewards[a:b]) for a, b in itertools.pairwise(borders)]
+
+
+def plain(numbers: Array | np.ndarray) -> Any:
+    """Numbers as nested Python floats, rounded to what a drawing can show."""
+    return np.asarray(numbers, np.float64).round(5).tolist()
+
+
+def grid_replay(size: int, start: int, marks: dict[str, Any], trajectory: Trajectory) -> dict[str, Any]:
+    """The cells that one stream visited in every episode, with the rewards of the moves between them."""
+    episodes = [{"cells": path.argmax(-1).tolist(), "rewards": rewards} for path, rewards in episode_paths(trajectory)]
+    return {"kind": "grid", "size": size, "start": start, **marks, "episodes": episodes}
