@@ -1,0 +1,49 @@
+"""quickstudy: meta-reinforcement learning on JAX.
+
+Train once on a family of tasks, then master a new member of it within a few episodes. A **learner** is what an agent
+does inside one task, a **meta-algorithm** is what happens to its parameters across tasks; everything else moves data
+between them. Names are imported when they are first used, so ``import quickstudy`` costs nothing.
+"""
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "quickstudy.adapt": ("Adapted", "adapt"),
+    "quickstudy.algorithms.baselines.multitask": ("MultiTaskPPO",),
+    "quickstudy.algorithms.baselines.random": ("RandomLearner",),
+    "quickstudy.algorithms.context.rl2": ("RL2",),
+    "quickstudy.algorithms.ppo": ("PPO",),
+    "quickstudy.checkpoint": ("Checkpointer",),
+    "quickstudy.collect.base": ("AbstractCollector",),
+    "quickstudy.collect.graph": ("GraphCollector",),
+    "quickstudy.envs.bandit": ("BernoulliBandit", "GaussianBandit"),
+    "quickstudy.envs.base": ("AbstractEnv",),
+    "quickstudy.envs.darkroom": ("DarkKeyToDoor", "DarkRoom"),
+    "quickstudy.envs.gridworld": ("GridNavigation",),
+    "quickstudy.envs.point": ("PointNavigation", "RotatedPointNavigation", "SparsePointNavigation"),
+    "quickstudy.envs.tabular": ("RandomMDP",),
+    "quickstudy.errors": ("CheckpointError", "InvalidArgument", "NonFinite", "QuickstudyError", "RunExists"),
+    "quickstudy.evaluate": ("Evaluation", "evaluate", "summarize"),
+    "quickstudy.family": ("AbstractFamily", "AbstractYardstick"),
+    "quickstudy.learner": ("AbstractLearner",),
+    "quickstudy.meta": ("AbstractMetaAlgorithm", "MetaState", "NoMeta"),
+    "quickstudy.tasks.base": ("AbstractTaskDistribution", "TaskSplit"),
+    "quickstudy.tasks.finite": ("FiniteTasks",),
+    "quickstudy.train": ("TrainState", "meta_train"),
+    "quickstudy.trial": ("run_trial",),
+    "quickstudy.types": ("Budget", "EnvStep", "Snapshot", "Spec", "TimeStep", "Trajectory", "Trial"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'quickstudy' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,5 +1,6 @@
 """The second verb of evidence: `evaluate` measures adaptation on held-out tasks, with its controls and yardsticks."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,9 +17,9 @@ from quickstudy.learner import AbstractLearner
 from quickstudy.ops.returns import episode_returns
 from quickstudy.statistics import both, mean_estimate
 from quickstudy.tasks.base import TaskSplit
-from quickstudy.types import Action, Budget, Info, TimeStep, Trajectory, Trial
+from quickstudy.types import Action, Budget, Info, Snapshot, TimeStep, Trajectory, Trial
 
-CHUNK = 512
+CHUNK = 1024
 """Tasks that are evaluated at once: bounds the memory of an evaluation."""
 
 
@@ -84,6 +85,7 @@ def evaluate(
     tasks: TaskSplit,
     budget: Budget,
     *,
+    num_seeds: int,
     num_tasks: int,
     num_episodes: int,
     key: Key[Array, ""],
@@ -94,10 +96,11 @@ def evaluate(
 
     Args:
         learner: what to measure.
-        params: its parameters, one set a training seed: arrays ``[S, ...]``.
+        params: its parameters, one set a training seed: every array is ``[S, ...]``.
         collector: where trials come from.
         tasks: a split of the family.
         budget: the trial each task gets.
+        num_seeds: S.
         num_tasks: K.
         num_episodes: E, episodes of a trial that count.
         key: decides the tasks, and all randomness in them.
@@ -107,35 +110,32 @@ def evaluate(
     Raises:
         InvalidArgument: a count below 1.
     """
-    require_positive(num_tasks=num_tasks, num_episodes=num_episodes, **budget._asdict())
-    k_tasks, k_trials, k_yardsticks, k_replays = jax.random.split(key, 4)
+    require_positive(num_seeds=num_seeds, num_tasks=num_tasks, num_episodes=num_episodes, **budget._asdict())
+    k_tasks, k_trials, k_yardsticks = jax.random.split(key, 3)
     batch = tasks.batch(num_tasks, key=k_tasks)
+    chunks = _chunks(batch, num_tasks)
+    keys = jax.random.split(k_trials, len(chunks))
 
     def returns(run: Callable[[PyTree, Key[Array, ""]], Trajectory]) -> Float[np.ndarray, "S K E"]:
-        chunks = [
-            np.asarray(_returns(run(jax.tree.map(lambda x: x[i : i + CHUNK], batch), k), num_episodes))
-            for i, k in zip(range(0, num_tasks, CHUNK), jax.random.split(k_trials, num_tasks), strict=False)
-        ]
-        return np.concatenate(chunks, axis=1)
+        parts = [np.asarray(_returns(run(c, k), num_episodes)) for c, k in zip(chunks, keys, strict=True)]
+        return np.concatenate(parts, axis=1)[:, :num_tasks]
 
     def plain(learner: AbstractLearner) -> Callable[[PyTree, Key[Array, ""]], Trajectory]:
-        return lambda chunk, k: _trials(learner, params, collector, chunk, budget, k).trajectory
+        return lambda chunk, k: _trials(learner, params, collector, chunk, budget, num_seeds, k).trajectory
 
-    def shuffled(chunk: PyTree, k: Key[Array, ""]) -> Trajectory:
-        return _shuffled(learner, params, collector, chunk, budget, num_episodes, k)
-
-    mixed = None
+    shuffled = None
     if num_episodes > 1:
-        last = returns(shuffled)[..., -1:]
-        mixed = np.concatenate([np.full((*last.shape[:2], num_episodes - 1), np.nan), last], -1)
-    first_params = jax.tree.map(lambda x: x[:1] if eqx.is_array(x) else x, params)
-    shown = jax.tree.map(lambda x: x[:num_replays], batch)
+        last = returns(lambda c, k: _shuffled(learner, params, collector, c, budget, num_seeds, num_episodes, k))[
+            ..., -1:
+        ]
+        shuffled = np.concatenate([np.full((*last.shape[:2], num_episodes - 1), np.nan), last], -1)
+    shown = _trials(learner, params, collector, chunks[0], budget, num_seeds, keys[0])
     return Evaluation(
         adapted=returns(plain(learner)),
         unadapted=returns(plain(Unadapted(learner))),
-        shuffled=mixed,
-        yardsticks={y.name: _yardstick(y, batch, num_tasks, k_yardsticks) for y in yardsticks},
-        trials=_trials(learner, first_params, collector, shown, budget, k_replays),
+        shuffled=shuffled,
+        yardsticks={y.name: _yardstick(y, chunks, num_tasks, k_yardsticks) for y in yardsticks},
+        trials=jax.tree.map(lambda x: x[0, :num_replays] if eqx.is_array(x) else x, shown),
     )
 
 
@@ -206,12 +206,13 @@ def _trials(
     collector: AbstractCollector,
     tasks: PyTree,
     budget: Budget,
+    num_seeds: int,
     key: Key[Array, ""],
+    start: Snapshot | None = None,
 ) -> Trial:
     """Trials of every seed in the same K tasks, ``[S, K, ...]``, with the same randomness in the environments."""
-    num_seeds = jax.tree.leaves(eqx.filter(params, eqx.is_array))[0].shape[0]
     batch = jax.tree.map(lambda x: jnp.broadcast_to(x, (num_seeds, *x.shape)), tasks)
-    return collector.collect_seeds(learner, params, batch, budget, key=jnp.broadcast_to(key, (num_seeds,)))
+    return collector.collect_seeds(learner, params, batch, budget, key=jnp.broadcast_to(key, (num_seeds,)), start=start)
 
 
 def _shuffled(
@@ -220,30 +221,38 @@ def _shuffled(
     collector: AbstractCollector,
     tasks: PyTree,
     budget: Budget,
+    num_seeds: int,
     num_episodes: int,
     key: Key[Array, ""],
 ) -> Trajectory:
     """Adapt in one task, then play the last episode in another one, with all that was learned in the first."""
-    blocks, length = budget.num_blocks, budget.block_length
-    if blocks > 1:
-        before, after = budget._replace(num_blocks=blocks - 1), budget._replace(num_blocks=1)
-    elif length % num_episodes == 0:
-        last = length // num_episodes
-        before, after = budget._replace(block_length=length - last), budget._replace(block_length=last)
-    else:
-        raise InvalidArgument(
-            f"block_length={length} does not hold num_episodes={num_episodes} episodes of equal length: give the "
-            "budget one block for each episode"
-        )
+    before, after = _last_episode(budget, num_episodes)
     k_before, k_after = jax.random.split(key)
-    start = _trials(learner, params, collector, tasks, before, k_before)
+    start = _trials(learner, params, collector, tasks, before, num_seeds, k_before)
     others = jax.tree.map(lambda x: jnp.roll(x, 1, axis=0), tasks)
-    seeds = start.final.timestep.first.shape[0]
-    batch = jax.tree.map(lambda x: jnp.broadcast_to(x, (seeds, *x.shape)), others)
     met = start.final._replace(env_state=None)
-    end = collector.collect_seeds(learner, params, batch, after, key=jnp.broadcast_to(k_after, (seeds,)), start=met)
-    axis = 2 if blocks > 1 else 3
-    return jax.tree.map(lambda a, b: jnp.concatenate([a, b], axis), start.trajectory, end.trajectory)
+    end = _trials(learner, params, collector, others, after, num_seeds, k_after, met)
+    parts = [jax.tree.map(_steps, part.trajectory) for part in (start, end)]
+    return jax.tree.map(lambda *xs: jnp.concatenate(xs, 3), *parts)
+
+
+def _steps(x: Array) -> Array:
+    """``[S, K, B, T, N, ...]`` to ``[S, K, 1, B·T, N, ...]``."""
+    return x.reshape(*x.shape[:2], 1, -1, *x.shape[4:])
+
+
+def _last_episode(budget: Budget, num_episodes: int) -> tuple[Budget, Budget]:
+    """``budget`` cut in two before its last episode."""
+    length, rest = divmod(budget.steps_per_stream, num_episodes)
+    blocks, odd = divmod(length, budget.block_length)
+    if not rest and not odd:
+        return budget._replace(num_blocks=budget.num_blocks - blocks), budget._replace(num_blocks=blocks)
+    if not rest and budget.num_blocks == 1:
+        return budget._replace(block_length=budget.block_length - length), budget._replace(block_length=length)
+    raise InvalidArgument(
+        f"budget {tuple(budget)} does not hold num_episodes={num_episodes} episodes of equal length with a block's "
+        "border before the last one: give it one block for each episode"
+    )
 
 
 @eqx.filter_jit
@@ -259,12 +268,18 @@ def _returns(trajectory: Trajectory, num_episodes: int) -> Float[Array, "S K E"]
 
 
 def _yardstick(
-    yardstick: AbstractYardstick, tasks: PyTree, num_tasks: int, key: Key[Array, ""]
+    yardstick: AbstractYardstick, chunks: list[PyTree], num_tasks: int, key: Key[Array, ""]
 ) -> Float[np.ndarray, "K E"]:
+    size = jax.tree.leaves(chunks[0])[0].shape[0]
     run = eqx.filter_jit(jax.vmap(lambda task, k: yardstick.returns(task, key=k)))
-    keys = jax.random.split(key, num_tasks)
-    chunks = [
-        np.asarray(run(jax.tree.map(lambda x: x[i : i + CHUNK], tasks), keys[i : i + CHUNK]))
-        for i in range(0, num_tasks, CHUNK)
-    ]
-    return np.concatenate(chunks)
+    keys = jax.random.split(key, (len(chunks), size))
+    return np.concatenate([np.asarray(run(c, k)) for c, k in zip(chunks, keys, strict=True)])[:num_tasks]
+
+
+def _chunks(tasks: PyTree, num_tasks: int) -> list[PyTree]:
+    """The tasks in parts of one size, so that one program serves all; the last part is filled up from the start."""
+    num_chunks = math.ceil(num_tasks / CHUNK)
+    size = math.ceil(num_tasks / num_chunks)
+    order = np.arange(num_chunks * size) % num_tasks
+    take = lambda part: jax.tree.map(lambda x: x[part], tasks)
+    return [take(part) for part in np.split(order, num_chunks)]

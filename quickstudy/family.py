@@ -4,13 +4,10 @@ import abc
 from typing import Any
 
 import equinox as eqx
-import jax
 from jaxtyping import Array, Float, Key, PyTree
 
 from quickstudy.envs.base import AbstractEnv
-from quickstudy.learner import AbstractLearner
 from quickstudy.tasks.base import AbstractTaskDistribution, SplitName, TaskSplit
-from quickstudy.trial import run_trial
 from quickstudy.types import Budget, Trajectory
 
 

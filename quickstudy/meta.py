@@ -63,3 +63,7 @@ class NoMeta(AbstractMetaAlgorithm):
         """Count the step and change nothing."""
         del trials, key
         return MetaState(state.params, None, state.step + 1), {}
+
+
+class NoOptions(eqx.Module):
+    """The hyperparameters of a method that has none."""

@@ -65,7 +65,7 @@ def map_seeds(fn: Callable[..., PyTree]) -> Callable[..., PyTree]:
 
         several: Callable[[PyTree], PyTree] = jax.vmap(one)
         if jax.default_backend() == "cpu":
-            several = lambda arrays: jax.lax.map(one, arrays)  # noqa: E731
+            several = lambda arrays: jax.lax.map(one, arrays)
         out = _across_devices(several, num_seeds)(arrays)
         return eqx.combine(out, out_static)
 

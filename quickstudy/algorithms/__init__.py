@@ -1,0 +1,1 @@
+"""Learners and meta-algorithms, by family: what the inner loop changes."""

@@ -8,13 +8,13 @@ What distinguishes the two users is how far the future reaches, a function that 
 advantages cross the borders of episodes, `episode_targets` cuts them there.
 """
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from quickstudy.errors import InvalidArgument
 from quickstudy.meta import MetaState
@@ -46,6 +46,7 @@ class Batch(NamedTuple):
     target: Float[Array, "*axes L"]
 
 
+@runtime_checkable
 class Targets(Protocol):
     """How far the future reaches: advantages of one stream ``[L]``, with values in units of reward."""
 
@@ -149,7 +150,7 @@ class PPO(eqx.Module):
 
             grads, info = jax.grad(loss, has_aux=True)(arrays)
             updates, opt_state = self._optimizer().update(grads, opt_state)
-            info["gradient_norm"] = optax.global_norm(grads)
+            info["gradient_norm"] = optax.tree.norm(grads)
             return (optax.apply_updates(arrays, updates), opt_state), info
 
         def epoch(carry: tuple[PyTree, PyTree], _: None) -> tuple[tuple[PyTree, PyTree], Info]:
@@ -177,7 +178,7 @@ class PPO(eqx.Module):
         policies, values = jax.vmap(jax.vmap(lambda timesteps: params.unroll(timesteps, remat=self.remat)))(
             batch.timestep
         )
-        over_steps = lambda f: jax.vmap(jax.vmap(jax.vmap(f)))  # noqa: E731
+        over_steps = lambda f: jax.vmap(jax.vmap(jax.vmap(f)))
         log_ratio = over_steps(lambda policy, action: policy.log_prob(action))(policies, batch.action) - batch.log_prob
         ratio = jnp.exp(log_ratio)
         clipped = jnp.clip(ratio, 1 - self.clip, 1 + self.clip)

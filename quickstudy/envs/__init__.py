@@ -1,0 +1,1 @@
+"""Environments and the task families built on them."""

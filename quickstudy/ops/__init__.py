@@ -1,0 +1,1 @@
+"""Pure functions of one stream or one example, checked by hand."""

@@ -1,0 +1,1 @@
+"""Exact and approximate planning: what yardsticks are made of."""

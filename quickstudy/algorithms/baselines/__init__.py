@@ -1,0 +1,1 @@
+"""Controls and reference learners, behind the same interface as the methods that meta-learn."""

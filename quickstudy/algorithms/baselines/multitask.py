@@ -21,13 +21,17 @@ from quickstudy.types import Info, Spec, Trial
 class MultiTaskPPO(AbstractMetaAlgorithm):
     """A policy without memory, trained by PPO on all tasks at once."""
 
-    learner: ActorCriticLearner = ActorCriticLearner()
     width: int = 64
     """Units in a hidden layer."""
     depth: int = 2
     """Hidden layers of the policy and of the value network."""
     ppo: PPO = PPO()
     """The outer loop."""
+
+    @property
+    def learner(self) -> ActorCriticLearner:
+        """Acts by the network that this method trains."""
+        return ActorCriticLearner()
 
     def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
         """Freshly initialised networks and optimiser for families of this ``spec``."""

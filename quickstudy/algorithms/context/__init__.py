@@ -1,0 +1,1 @@
+"""Methods whose inner loop changes a context: hidden state, belief or posterior."""

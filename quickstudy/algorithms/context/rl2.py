@@ -32,13 +32,17 @@ from quickstudy.types import Info, Spec, Trial
 class RL2(AbstractMetaAlgorithm):
     """A recurrent actor-critic trained by PPO over whole trials."""
 
-    learner: ActorCriticLearner = ActorCriticLearner()
     cell: CellName = "gru"
     """Recurrent cell."""
     width: int = 64
     """Units of the recurrent cell."""
     ppo: PPO = PPO()
     """The outer loop."""
+
+    @property
+    def learner(self) -> ActorCriticLearner:
+        """Acts by the network that this method trains."""
+        return ActorCriticLearner()
 
     def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
         """A freshly initialised network and optimiser for families of this ``spec``."""

@@ -1,0 +1,74 @@
+"""Settings that reproduce a published table or show a method at its best, as plain data.
+
+Everything that a preset changes from the defaults is written in it. ``published`` holds the rows of the paper's table
+that its total return is printed beside; where a number is exact and not published, its name says so.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from quickstudy.errors import unknown
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One experiment with all its settings.
+
+    Attributes:
+        summary: one line.
+        method: name in `quickstudy.catalog`.
+        family: name in `quickstudy.catalog`.
+        num_steps: meta-updates.
+        num_tasks: tasks in a meta-update, for each seed.
+        num_test_tasks: held-out tasks in the evaluation, the same for all seeds.
+        method_options: what differs from the method's defaults.
+        family_options: what differs from the family's defaults.
+        num_seeds: independent training runs, compiled as one.
+        published: reference values of the total return, by name.
+        source: where they are printed.
+    """
+
+    summary: str
+    method: str
+    family: str
+    num_steps: int
+    num_tasks: int
+    num_test_tasks: int
+    method_options: dict[str, Any] = field(default_factory=dict)
+    family_options: dict[str, Any] = field(default_factory=dict)
+    num_seeds: int = 6
+    published: dict[str, float] = field(default_factory=dict)
+    source: str = ""
+
+
+DUAN = "Duan et al. 2016, arXiv:1611.02779"
+
+PRESETS = {
+    "grid-navigation": Preset(
+        summary="RL² on VariBAD's grid, 4 episodes of 15 steps",
+        method="rl2",
+        family="grid-navigation",
+        num_steps=800,
+        num_tasks=256,
+        num_test_tasks=4096,
+        method_options={"ppo": {"anneal_steps": 800, "learning_rate": 3e-3, "final_learning_rate": 1e-4}},
+        published={"goal known (exact)": 44.29, "Bayes-optimal (exact)": 37.21, "posterior sampling (exact)": 32.32},
+        source="Zintgraf et al. 2020, arXiv:1910.08348 (setting); exact values computed by quickstudy",
+    ),
+}
+
+
+def preset(name: str) -> Preset:
+    """The preset called ``name``.
+
+    Raises:
+        InvalidArgument: there is none; suggests the nearest.
+    """
+    if name not in PRESETS:
+        raise unknown("preset", name, PRESETS)
+    return PRESETS[name]
+
+
+def preset_for(method: str, family: str) -> Preset | None:
+    """The first preset of this method and family: where the command line takes its defaults from."""
+    return next((p for p in PRESETS.values() if (p.method, p.family) == (method, family)), None)

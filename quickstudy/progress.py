@@ -1,0 +1,57 @@
+"""What a person sees while training runs: a live line in a terminal, a line now and then elsewhere."""
+
+import time
+from typing import Self
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+
+from quickstudy.train import Metrics
+
+PLAIN_SECONDS = 10.0
+"""Seconds between two lines where there is no terminal."""
+
+
+class LiveProgress:
+    """Iteration, environment steps per second, return in the first and last episode, time left.
+
+    Call it after every meta-update; use it as a context manager.
+    """
+
+    def __init__(self, console: Console, num_steps: int, first_step: int, steps_per_update: int):
+        columns: list[str | ProgressColumn] = [
+            TextColumn("[bold]meta-update {task.completed:,.0f}/{task.total:,.0f}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[status]}"),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        ]
+        self._console = console
+        self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
+        self._task = self._bar.add_task("train", total=num_steps, completed=first_step, status="compiling …")
+        self._num_steps, self._first_step = num_steps, first_step
+        self._steps_per_update = steps_per_update
+        self._first: float | None = None
+        self._printed = 0.0
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, step: int, env_steps: int, metrics: Metrics) -> None:
+        """Show the state after meta-update ``step``."""
+        now = time.monotonic()
+        if self._first is None:
+            # The first update compiles; the speed is counted from its end.
+            self._first, self._first_step = now, step
+        elapsed = now - self._first
+        speed = (step - self._first_step) * self._steps_per_update / elapsed if elapsed > 0 else 0.0
+        first, last = (float(np.mean(metrics[f"return_{name}"])) for name in ("first", "last"))
+        status = f"{env_steps:,} env steps · {speed:,.0f}/s · return first {first:.2f} → last {last:.2f} episode"
+        self._bar.update(self._task, completed=step, status=status)
+        if not self._console.is_terminal and (now - self._printed > PLAIN_SECONDS or step == self._num_steps):
+            self._printed = now
+            self._console.print(f"meta-update {step:,}/{self._num_steps:,} · {status}", highlight=False, soft_wrap=True)
