@@ -346,17 +346,16 @@ def test_a_writer_killed_at_any_moment_leaves_a_checkpoint_that_restores(tmp_pat
     try:
         for writer in writers:
             writer.stdin.write("go\n")
-            assert writer.stdout.readline()
+            reported = [writer.stdout.readline() for _ in range(3)]
+            assert all(reported)  # it lives, and is in the midst of its saves
             time.sleep(draw.uniform(0, 0.4))
             writer.kill()
-            on_disk = max(map(int, writer.stdout.read().split()), default=0)
+            on_disk = max(map(int, [*reported, *writer.stdout.read().split()]))
             with Checkpointer(tmp_path) as checkpointer:
                 step = checkpointer.latest_step()
-                restored = checkpointer.restore(numbered_state(0)) if step else None
-            assert (step or 0) >= on_disk
-            if step:
-                assert_same_bits(restored, numbered_state(step))
-        assert step
+                restored = checkpointer.restore(numbered_state(0))
+            assert step in (on_disk, on_disk + 1, on_disk + 2)  # the report and the next commit may be cut off
+            assert_same_bits(restored, numbered_state(step))
     finally:
         for writer in writers:
             writer.kill()
