@@ -10,7 +10,6 @@ import numpy as np
 from quickstudy.errors import InvalidArgument
 from quickstudy.report import adaptation, figures, html, learning, text
 from quickstudy.report.figures import Figure, Trace
-from quickstudy.report.page import score_bar
 from quickstudy.report.run import Evaluation, Run, main_split, read_run
 
 NUM_COLORS = 8
@@ -61,7 +60,7 @@ def _body(family: str, runs: dict[str, Run]) -> str:
         f'<header><p class="kicker">quickstudy comparison</p><h1>{escape(_headline(family, runs))}</h1>'
         "<noscript>The plots need JavaScript; the tables do not.</noscript></header>"
         f"<main>{_results(runs)}{_curves(runs)}{_learning(runs)}{_options(runs)}</main>"
-        "<footer>Written by quickstudy. This page is one file; it fetches nothing.</footer>"
+        "<footer>Written by quickstudy. This page is one file and fetches nothing.</footer>"
     )
 
 
@@ -72,19 +71,27 @@ def _evaluation(run: Run) -> Evaluation | None:
 
 def _headline(family: str, runs: dict[str, Run]) -> str:
     totals = {
-        name: evaluation.summary["adapted"]["total"]["mean"]["value"]
+        name: evaluation.summary["adapted"]["total"]["mean"]
         for name, run in runs.items()
         if (evaluation := _evaluation(run)) is not None
     }
     start = f"{len(runs)} runs on {family}"
     if not totals:
         return f"{start}, none of them evaluated yet."
-    best = max(totals, key=totals.__getitem__)
-    return f"{start}: {best} earns most, {text.number(totals[best])} per held-out task."
+    best = max(totals, key=lambda name: totals[name]["value"])
+    caveat = ", but the intervals overlap" if _overlapped(best, totals) else ""
+    return f"{start}: {best} has the highest mean return per held-out task, {text.interval(totals[best])}{caveat}."
+
+
+def _overlapped(best: str, totals: dict[str, dict[str, Any]]) -> bool:
+    """Whether another run's interval reaches into that of ``best``."""
+    low = totals[best].get("low")
+    others = [total.get("high") for name, total in totals.items() if name != best]
+    return low is not None and any(high is not None and high >= low for high in others)
 
 
 def _results(runs: dict[str, Run]) -> str:
-    header = ("run", "method", "total", "first episode", "last episode", "score", "seeds × tasks", "steps", "time")
+    header = ("run", "total", "first episode", "last episode", "score", "seeds × tasks", "steps", "time")
     rows = [_row(i, name, run) for i, (name, run) in enumerate(runs.items())]
     notes = {text.interval_note(e.summary) for run in runs.values() if (e := _evaluation(run)) is not None}
     caption = "".join(f'<p class="caption">{escape(note)}</p>' for note in sorted(notes))
@@ -95,14 +102,15 @@ def _results(runs: dict[str, Run]) -> str:
 def _row(index: int, name: str, run: Run) -> list[str]:
     evaluation, metrics = _evaluation(run), run.metrics
     swatch = f'<span class="swatch" style="background:var({_color(index)})"></span>'
-    cells = [swatch + escape(name), escape(text.title(run.config.get("method")))]
+    cells = [f"{swatch}{escape(name)} <small>{escape(text.title(run.config.get('method', '')))}</small>"]
     if evaluation is None:
         cells += ["not evaluated", *["–"] * 4]
     else:
         summary = evaluation.summary
         estimates = [summary["adapted"][part]["mean"] for part in ("total", "first", "last")]
         cells += [text.interval(estimate) for estimate in estimates]
-        cells.append(score_bar(summary, estimates[0]["value"], "adapted"))
+        score = summary.get("normalized_score")
+        cells.append(text.percent(score["total"]["value"]) if score else "–")
         cells.append(f"{summary['num_seeds']} × {summary['num_tasks']:,}")
     if metrics is None:
         return [*cells, "–", "–"]
@@ -137,14 +145,13 @@ def _adaptation(evaluations: dict[str, Evaluation], order: list[str], statistic:
     longest = max(evaluations.values(), key=lambda evaluation: evaluation.summary["num_episodes"])
     num_episodes = longest.summary["num_episodes"]
     lines = [
-        figures.reference(np.arange(1, num_episodes + 1), values, text.title(name), rank=rank)
+        figures.reference(np.arange(1, num_episodes + 1), values, name, rank=rank)
         for name, rank, values in adaptation.yardstick_curves(longest, statistic)
         if rank != "middle"
     ]
     for name, evaluation in evaluations.items():
         index = order.index(name)
-        value, low, high = adaptation.estimates(evaluation.summary["adapted"]["per_episode"][statistic])
-        episodes = np.arange(1, len(value) + 1)
+        episodes, (value, low, high) = adaptation.episode_estimates(evaluation.summary, "adapted", statistic)
         bands += figures.band(episodes, low, high, _color(index))
         lines.append(figures.line(episodes, value, name, _color(index), dash=_dash(index)))
     return figures.figure(
@@ -169,7 +176,7 @@ def _learning(runs: dict[str, Run]) -> str:
         return html.section("learning", "Meta-training", html.notice("None of these runs has logged an iteration yet."))
     built = figures.figure(
         [*faint, *bold],
-        x="environment steps (a seed)",
+        x="environment steps",
         y="total return of a trial",
         labels=figures.end_labels(bold),
         xaxis=learning.STEPS_AXIS,

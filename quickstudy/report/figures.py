@@ -73,6 +73,7 @@ def figure(
     labels: Sequence[Label] = (),
     height: int = 400,
     xaxis: dict[str, Any] | None = None,
+    yaxis: dict[str, Any] | None = None,
     **layout: Any,
 ) -> Figure:
     """Traces on a pair of axes titled ``x`` and ``y``, with direct ``labels`` at the right."""
@@ -85,7 +86,7 @@ def figure(
             "height": height,
             "margin": margin,
             "xaxis": {"title": {"text": x}, **(xaxis or {})},
-            "yaxis": {"title": {"text": y}, "range": [low, high]},
+            "yaxis": {"title": {"text": y}, "range": [low, high], **(yaxis or {})},
             "annotations": annotations(labels, low=low, high=high, height=inner),
             "hovermode": "x unified",
             "showlegend": False,

@@ -36,7 +36,9 @@ def thinned(metrics: Metrics) -> Metrics:
     return Metrics(average(step), average(env_steps), average(seconds), {k: average(v) for k, v in values.items()})
 
 
-def returns(metrics: Metrics, series: Sequence[Series], *, y: str, ceiling: tuple[str, float | int] | None = None) -> Figure:
+def returns(
+    metrics: Metrics, series: Sequence[Series], *, y: str, ceiling: tuple[str, float | int] | None = None
+) -> Figure:
     """Curves of the returns in ``series``; ``ceiling`` is the name and value of a line to read them against."""
     metrics = thinned(metrics)
     faint: list[Trace] = []
@@ -51,7 +53,7 @@ def returns(metrics: Metrics, series: Sequence[Series], *, y: str, ceiling: tupl
         bold.append(figures.reference(ends, [value, value], name, rank="ceiling"))
     return figures.figure(
         [*faint, *bold],
-        x="environment steps (a seed)",
+        x="environment steps",
         y=y,
         labels=figures.end_labels(bold),
         height=340,

@@ -16,13 +16,14 @@ DRAWN = {"grid", "plane", "arms", "states"}
 READ_CURVE = (
     "Each task is new to the agent. From left to right it goes through the episodes of one trial in it, with what it "
     "has seen so far as its only guide: where the solid line climbs, it learns. <em>No adaptation</em> is the same "
-    "agent with its memory wiped before each episode; <em>shuffled tasks</em> is a negative control that adapts in one "
-    "task and is tested in another, so its gain must vanish. Thin lines are reference policies."
+    "agent, made to forget everything before each episode. <em>Shuffled tasks</em> is the negative control: an agent "
+    "that adapted in one task plays its last episode in another, where what it learned should not help. Thin lines "
+    "are reference policies."
 )
-READ_SPREAD = (
-    "A mean can hide tasks that fail. Left, how the total return spreads over all trials (held-out tasks × seeds); "
-    "right, the return of each episode: the box holds the middle half of all trials, its line is the median, the "
-    "dashed one the mean, the whiskers reach from the 5th to the 95th percentile."
+READ_TOTALS = "A mean can hide tasks that fail: this is how the total return spreads over all trials (tasks × seeds)."
+READ_BOXES = (
+    "By episode, a box holds the middle half of all trials, its line is the median, the dashed one the mean; the "
+    "whiskers reach from the 5th to the 95th percentile."
 )
 READ_LEARNING = (
     "Returns on the training tasks while the agent meta-trains: one faint line a seed, their mean in bold. The gap "
@@ -57,8 +58,7 @@ def _body(run: Run) -> str:
     ]
     return (
         f"{_header(run)}<main>{''.join(splits)}{_learning(run)}{_provenance(run)}</main>"
-        f"<footer>Written by quickstudy {escape(str(run.versions.get('quickstudy', '')))}. This page is one file; it "
-        "fetches nothing.</footer>"
+        "<footer>Written by quickstudy. This page is one file and fetches nothing.</footer>"
     )
 
 
@@ -90,7 +90,7 @@ def _result_tiles(summary: dict[str, Any]) -> list[str]:
         first, last = (text.number(adapted[end]["mean"]["value"]) for end in ("first", "last"))
         tiles.append(html.tile("first → last episode", f"{first} → {last}", text.bracket(adapted["last"]["mean"])))
     if regret:
-        detail = f"to {text.title(regret['reference'])}"
+        detail = f"against {regret['reference']}"
         tiles.append(html.tile("regret", text.number(regret["total"]["value"]), detail))
     seeds = summary["num_seeds"]
     detail = f"× {seeds} training seed{'s' if seeds > 1 else ''}"
@@ -101,7 +101,7 @@ def _cost_tiles(run: Run) -> list[str]:
     if run.metrics is None:
         return []
     steps, seconds = float(run.metrics.env_steps[-1]), float(run.metrics.seconds[-1])
-    return [html.tile("meta-training", text.duration(seconds), f"{text.count(steps)} environment steps a seed")]
+    return [html.tile("meta-training", text.duration(seconds), f"{text.count(steps)} environment steps")]
 
 
 def _split(run: Run, split: str) -> str:
@@ -134,7 +134,7 @@ def _adaptation(evaluation: Evaluation, suffix: str, anchor: str) -> str:
         f"Adaptation within a trial{suffix}",
         html.choice(f"statistic{anchor}", "Show", views),
         f'<p class="caption">{escape(text.interval_note(evaluation.summary))}</p>',
-        reading=READ_CURVE,
+        reading="" if anchor else READ_CURVE,
     )
 
 
@@ -145,22 +145,20 @@ def _replay(evaluation: Evaluation, suffix: str, anchor: str) -> str:
         return html.section(f"replay{anchor}", title, html.notice(NO_REPLAYS))
     name = f"replay-data{anchor}"
     player = f'<div class="replay" data-replays="{escape(name)}"></div>{html.data_script(name, drawn)}'
-    return html.section(f"replay{anchor}", title, player, reading=READ_REPLAY)
+    return html.section(f"replay{anchor}", title, player, reading="" if anchor else READ_REPLAY)
 
 
 def _spread(evaluation: Evaluation, suffix: str, anchor: str) -> str:
     title = f"Spread over tasks{suffix}"
     totals, boxes = adaptation.histogram(evaluation), adaptation.boxes(evaluation)
-    if totals is None or boxes is None:
+    if totals is None:
         return html.section(f"spread{anchor}", title, html.notice(NO_RETURNS))
+    plot = html.plot(f"totals{anchor}", totals, description="Histogram of the total return over trials")
+    if boxes is None:
+        return html.section(f"spread{anchor}", title, plot, reading=READ_TOTALS)
+    plot += html.plot(f"boxes{anchor}", boxes, description="Box plot of each episode's return over trials")
     return html.section(
-        f"spread{anchor}",
-        title,
-        '<div class="pair">',
-        html.plot(f"totals{anchor}", totals, description="Histogram of the total return over trials"),
-        html.plot(f"boxes{anchor}", boxes, description="Box plot of each episode's return over trials"),
-        "</div>",
-        reading=READ_SPREAD,
+        f"spread{anchor}", title, f'<div class="pair">{plot}</div>', reading=f"{READ_TOTALS} {READ_BOXES}"
     )
 
 
@@ -174,7 +172,7 @@ def _yardsticks(evaluation: Evaluation, suffix: str, anchor: str) -> str:
     caption = f"Returns of reference policies and of this run over {summary['num_tasks']:,} tasks"
     return html.section(
         f"yardsticks{anchor}", f"Against the yardsticks{suffix}", html.table(header, rows, caption=caption),
-        reading=READ_YARDSTICKS,
+        reading="" if anchor else READ_YARDSTICKS,
     )  # fmt: skip
 
 
@@ -182,13 +180,14 @@ def _yardstick_row(summary: dict[str, Any], yardstick: dict[str, Any]) -> list[s
     error = yardstick.get("standard_error")
     total = text.number(yardstick["total"]) + (f" ± {text.number(error)}" if error else "")
     ends = (text.number(yardstick["per_episode"][i]) for i in (0, -1))
-    return [escape(text.title(yardstick["name"])), total, *ends, score_bar(summary, yardstick["total"], "yardstick")]
+    return [escape(yardstick["name"]), total, *ends, score_bar(summary, yardstick["total"], "yardstick")]
 
 
 def _series_row(summary: dict[str, Any], key: str, name: str) -> list[str]:
-    estimates = [summary[key][part]["mean"] for part in ("total", "first", "last")]
-    bar = score_bar(summary, estimates[0]["value"], key)
-    return [f'<strong class="{key}">{escape(name)}</strong>', *(text.interval(e) for e in estimates), bar]
+    parts = [summary[key].get(part) for part in ("total", "first", "last")]
+    bar = score_bar(summary, parts[0]["mean"]["value"] if parts[0] else None, key)
+    cells = [text.interval(part["mean"]) if part else "–" for part in parts]
+    return [f'<strong class="{key}">{escape(name)}</strong>', *cells, bar]
 
 
 def score_bar(summary: dict[str, Any], total: float | int | None, style: str) -> str:
@@ -198,8 +197,8 @@ def score_bar(summary: dict[str, Any], total: float | int | None, style: str) ->
         return "–"
     floor, ceiling = yardsticks[0]["total"], yardsticks[-1]["total"]
     score = (total - floor) / (ceiling - floor)
-    width = 100 * min(max(score, 0.0), 1.0)
-    return f'{text.percent(score)} <span class="bar {style}"><span style="width:{width:.1f}%"></span></span>'
+    filled = f'<span style="width:{100 * min(max(score, 0.0), 1.0):.1f}%"></span>'
+    return f'<span class="score">{text.percent(score)}</span><span class="bar {style}">{filled}</span>'
 
 
 def _learning(run: Run) -> str:
@@ -227,16 +226,17 @@ def _ceiling(run: Run) -> tuple[str, float | int] | None:
     """Name and total of the best reference policy on the main split."""
     split = main_split(run)
     yardsticks = run.evaluations[split].summary["yardsticks"] if split else []
-    return (text.title(yardsticks[-1]["name"]), yardsticks[-1]["total"]) if yardsticks else None
+    return (yardsticks[-1]["name"], yardsticks[-1]["total"]) if yardsticks else None
 
 
 def _provenance(run: Run) -> str:
-    command = run.config.get("command")
-    shown = f'<pre tabindex="0"><code>{escape(str(command))}</code></pre>' if command else ""
-    config = {name: value for name, value in run.config.items() if name != "command"}
+    """Commands, options and versions; of a run that was resumed, the versions of its last session."""
+    commands = "\n".join(dict.fromkeys(str(session["command"]) for session in run.sessions if "command" in session))
+    shown = f'<pre tabindex="0"><code>{escape(commands)}</code></pre>' if commands else ""
+    last = run.sessions[-1] if run.sessions else {}
     tables = "".join(
         html.table((kind, "value"), [(escape(k), escape(v)) for k, v in text.flatten(values).items()], caption=caption)
-        for kind, values, caption in (("option", config, "Options"), ("package", run.versions, "Versions and machine"))
+        for kind, values, caption in (("option", run.config, "Options"), ("item", last, "Versions and machine"))
         if values
     )
     return html.section("provenance", "What ran", shown, html.details("Options and versions", tables))

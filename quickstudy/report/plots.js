@@ -5,11 +5,7 @@
   const NARROW = 620; // below this width, in pixels, a legend replaces the labels beside the lines
   const root = document.documentElement;
   const drawn = new Map(); // element -> whether it was drawn narrow
-  const config = {
-    responsive: true,
-    displaylogo: false,
-    modeBarButtons: [["toImage", "zoom2d", "resetScale2d"]],
-  };
+  const config = { responsive: true, displayModeBar: false };
 
   const variable = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 
@@ -38,7 +34,8 @@
 
   function layout(figure, narrow) {
     const own = resolved(figure.layout);
-    const legend = narrow || own.showlegend;
+    const named = figure.data.filter((trace) => trace.name && trace.showlegend !== false).length;
+    const below = narrow && !own.showlegend && named > 1; // the legend in place of the labels
     return {
       ...own,
       paper_bgcolor: "rgba(0,0,0,0)",
@@ -47,10 +44,11 @@
       xaxis: axis(own.xaxis),
       yaxis: axis(own.yaxis),
       annotations: narrow ? [] : own.annotations,
-      showlegend: legend && figure.data.filter((trace) => trace.name && trace.showlegend !== false).length > 1,
-      legend: { orientation: "h", y: -0.24, x: 0, yanchor: "top", font: { size: 12 } },
+      showlegend: own.showlegend || below,
+      dragmode: narrow ? false : "zoom", // a finger scrolls the page
+      legend: { orientation: "h", y: -0.24, x: 0, yanchor: "top", font: { size: 12 }, ...own.legend },
       margin: { ...own.margin, r: narrow ? 12 : own.margin.r, l: narrow ? 46 : own.margin.l },
-      height: own.height + (legend ? 30 + 22 * Math.ceil(figure.data.length / (narrow ? 4 : 8)) : 0),
+      height: own.height + (below ? 30 + 20 * named : 0),
       hoverlabel: { bgcolor: variable("--surface"), bordercolor: variable("--rule"), font: { color: variable("--ink") } },
     };
   }
@@ -58,9 +56,11 @@
   function draw(element) {
     if (!element.clientWidth) return; // folded away: drawn when it is opened
     const figure = JSON.parse(document.getElementById(`${element.id}-figure`).textContent);
-    const narrow = element.clientWidth < NARROW && figure.layout.annotations.length > 1;
-    drawn.set(element, element.clientWidth < NARROW);
-    Plotly.react(element, resolved(figure.data), layout(figure, narrow), config);
+    const narrow = element.clientWidth < NARROW;
+    drawn.set(element, narrow);
+    const themed = layout(figure, narrow);
+    element.style.height = `${themed.height}px`; // Plotly draws over its place and does not stretch it
+    Plotly.react(element, resolved(figure.data), themed, config);
   }
 
   const plots = () => document.querySelectorAll(".plot");

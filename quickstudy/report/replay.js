@@ -23,7 +23,7 @@
     const now = { task: 0, episode: 0, step: Infinity, timer: null };
 
     const task = element("select", { className: "task" });
-    replays.forEach((entry, i) => task.append(new Option(`${entry.task} (seed ${entry.seed})`, i)));
+    replays.forEach((entry, i) => task.append(new Option(`Held-out task ${entry.task + 1} · seed ${entry.seed}`, i)));
     const play = element("button", { type: "button", className: "play" });
     const previous = element("button", { type: "button", className: "previous", textContent: "‹ Episode" });
     const next = element("button", { type: "button", className: "next", textContent: "Episode ›" });
@@ -51,7 +51,7 @@
       stage.replaceChildren(scene().draw(replay(), now.episode, now.step));
       const earned = sum(current.slice(0, now.step));
       describe(stage.firstChild, `Episode ${now.episode + 1}, step ${now.step}: ${text(earned)} earned so far`);
-      rewards.replaceChildren(scenes.drawRewards(current, now.step));
+      rewards.replaceChildren(scenes.drawRewards(all, now.episode, now.step));
       describe(rewards.firstChild, "The reward of each step");
       episode.value = now.episode;
       step.max = current.length;

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from quickstudy.errors import InvalidArgument, QuickstudyError
+from quickstudy.errors import QuickstudyError
+from quickstudy.run_directory import RunDirectory
 
-RETRAIN = "restore it from a copy, or train again"
 REEVALUATE = "run `quickstudy evaluate` on this run again"
+RETRAIN = "restore it from a copy, or train again"
 
 # What the pages cannot do without, as paths into summary.json.
 REQUIRED = (
@@ -57,11 +58,19 @@ class Evaluation(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A run directory. ``metrics`` is None before the first iteration; ``evaluations`` has an entry a split."""
+    """A run directory.
+
+    Attributes:
+        path: where it is.
+        config: what was asked.
+        sessions: an entry for each start or resume.
+        metrics: what training logged; None before the first iteration.
+        evaluations: by split, the main one first.
+    """
 
     path: Path
     config: dict[str, Any]
-    versions: dict[str, Any]
+    sessions: list[dict[str, Any]]
     metrics: Metrics | None
     evaluations: dict[str, Evaluation]
 
@@ -73,16 +82,13 @@ def read_run(path: Path) -> Run:
         InvalidArgument: ``path`` is not a run directory.
         QuickstudyError: one of its files is damaged; the message names the file and the mend.
     """
-    config = path / "config.json"
-    if not config.is_file():
-        raise InvalidArgument(f"no run at {str(path)!r}: it has no config.json; give a directory that a training wrote")
-    versions, metrics = path / "versions.json", path / "metrics.jsonl"
+    directory = RunDirectory.open(path)
     summaries = sorted(path.glob("evaluation/*/summary.json"), key=_split_order)
     return Run(
         path=path,
-        config=_read_json(config, dict, RETRAIN),
-        versions=_read_json(versions, dict, RETRAIN) if versions.is_file() else {},
-        metrics=_read_metrics(metrics) if metrics.is_file() else None,
+        config=directory.read_config(),
+        sessions=_read_sessions(directory),
+        metrics=_read_metrics(directory),
         evaluations={summary.parent.name: _read_evaluation(summary.parent) for summary in summaries},
     )
 
@@ -96,18 +102,18 @@ def _split_order(summary: Path) -> tuple[bool, str]:
     return summary.parent.name != "test", summary.parent.name
 
 
-def _read_json(path: Path, kind: type, mend: str) -> Any:
+def _read_json(path: Path, kind: type, mend: str = REEVALUATE) -> Any:
     try:
         value = json.loads(path.read_text("utf-8"))
     except (ValueError, OSError) as error:
         raise QuickstudyError(f"{path} cannot be read as JSON ({error}): {mend}") from error
     if not isinstance(value, kind):
-        raise QuickstudyError(f"{path} holds a JSON {type(value).__name__} where a {kind.__name__} belongs: {mend}")
+        raise QuickstudyError(f"{path} holds a {type(value).__name__} where a {kind.__name__} belongs: {mend}")
     return value
 
 
 def _read_evaluation(path: Path) -> Evaluation:
-    summary = _read_json(path / "summary.json", dict, REEVALUATE)
+    summary = _read_json(path / "summary.json", dict)
     for keys in REQUIRED:
         _require(summary, keys, path / "summary.json")
     returns, replays = path / "returns.npz", path / "replays.json"
@@ -128,49 +134,39 @@ def _require(summary: dict[str, Any], keys: tuple[str, ...], path: Path) -> None
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise QuickstudyError(f"{path} cannot be read as NumPy arrays ({error}): {REEVALUATE}") from error
 
 
 def _read_replays(path: Path) -> list[dict[str, Any]]:
-    replays = _read_json(path, list, REEVALUATE)
+    replays = _read_json(path, list)
     for i, entry in enumerate(replays):
         if not isinstance(entry, dict) or not isinstance(entry.get("replay"), dict) or "kind" not in entry["replay"]:
             raise QuickstudyError(f"{path}: entry {i} has no 'replay' with a 'kind': {REEVALUATE}")
     return replays
 
 
-def _read_metrics(path: Path) -> Metrics | None:
-    """The lines of metrics.jsonl in the order of their steps; of a step written twice (a resumed run) the later one.
+def _read_sessions(directory: RunDirectory) -> list[dict[str, Any]]:
+    if not directory.versions_file.exists():
+        return []
+    sessions = _read_json(directory.versions_file, list, RETRAIN)
+    if not all(isinstance(session, dict) for session in sessions):
+        raise QuickstudyError(f"{directory.versions_file} is no list of sessions: {RETRAIN}")
+    return sessions
 
-    A last line that was cut off belongs to a run that is being written, or was killed: it is left out.
-    """
-    records: dict[int, dict[str, Any]] = {}
-    lines = path.read_bytes().split(b"\n")
-    for number, line in enumerate(lines[:-1], start=1):
-        if line.strip():
-            record = _read_record(line, f"{path}, line {number},")
-            records[record["step"]] = record
+
+def _read_metrics(directory: RunDirectory) -> Metrics | None:
+    records = directory.read_metrics()
     if not records:
         return None
-    ordered = [records[step] for step in sorted(records)]
     scalars = ("step", "env_steps", "seconds")
-    names = [name for name, value in ordered[-1].items() if isinstance(value, list)]
+    names = [name for name, value in records[-1].items() if isinstance(value, list)]
     try:
-        columns = {name: np.asarray([r[name] for r in ordered], float) for name in (*scalars, *names)}
+        columns = {name: np.asarray([record[name] for record in records], float) for name in (*scalars, *names)}
     except (KeyError, TypeError, ValueError) as error:
-        raise QuickstudyError(f"{path}: its lines do not all hold the same metrics ({error}): {RETRAIN}") from error
+        message = f"{directory.metrics_file}: its lines do not all hold the same metrics ({error!r}): {RETRAIN}"
+        raise QuickstudyError(message) from error
     step, env_steps, seconds = (columns.pop(name) for name in scalars)
     return Metrics(step, env_steps, seconds, columns)
-
-
-def _read_record(line: bytes, where: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise QuickstudyError(f"{where} cannot be read as JSON ({error}): delete the line or {RETRAIN}") from error
-    if not isinstance(record, dict) or not isinstance(record.get("step"), int):
-        raise QuickstudyError(f"{where} is no record with a whole-numbered 'step': delete the line or {RETRAIN}")
-    return record

@@ -123,9 +123,10 @@ const scenes = (() => {
       ...trail(points, 2), ...circles, ...names);
   }
 
-  // The reward of each step, with what is still to come drawn faintly.
-  function drawRewards(rewards, step) {
-    const top = Math.max(...rewards, 0), bottom = Math.min(...rewards, 0), span = top - bottom || 1;
+  // The reward of each step of one of the episodes in `all`, with what is still to come drawn faintly.
+  function drawRewards(all, episode, step) {
+    const rewards = all[episode];
+    const top = Math.max(...all.flat(), 0), bottom = Math.min(...all.flat(), 0), span = top - bottom || 1;
     const y = (reward) => 4 + (56 * (top - reward)) / span;
     const width = 710 / Math.max(rewards.length, 1);
     const bars = rewards.map((reward, i) => node("rect", {

@@ -6,28 +6,28 @@ from typing import Any
 from quickstudy.report.run import Evaluation, Run
 
 MINUS = "\N{MINUS SIGN}"
-NAMES = {"rl2": "RL²", "multitask": "multi-task PPO", "maml": "MAML", "mdp": "MDP"}
+WORDS = {
+    **{"rl2": "RL²", "multitask": "multi-task PPO", "maml": "MAML", "mdp": "MDP", "mdps": "MDPs"},
+    **{"bernoulli": "Bernoulli", "gaussian": "Gaussian", "thompson": "Thompson"},
+}
 
 
 def title(name: Any) -> str:
-    """A method's or family's name as it is written in a sentence."""
-    return NAMES.get(str(name), str(name).replace("-", " ").replace("_", " "))
+    """A method's or family's name, as the command line writes it, in the way a sentence does."""
+    return " ".join(WORDS.get(word, word) for word in str(name).replace("_", "-").split("-"))
 
 
 def number(value: float | int | None) -> str:
     """A number to two decimals, or to three significant digits where that says more; a dash for none."""
     if value is None or not math.isfinite(value):
         return "–"
-    if value == 0 or 0.01 <= abs(value) < 1e6:
-        text = f"{value:,.2f}"
-    else:
-        text = f"{value:.2e}"
-    return text.replace("-", MINUS)
+    plain = value == 0 or 0.01 <= abs(value) < 1e6
+    return (f"{value:,.2f}" if plain else f"{value:.2e}").replace("-", MINUS)
 
 
 def count(value: float | int) -> str:
     """A whole number, in millions where it has that many."""
-    if value >= 1e7:
+    if value >= 1e6:
         return f"{value / 1e6:,.1f} M"
     return f"{int(value):,}"
 
@@ -45,8 +45,8 @@ def bracket(estimate: dict[str, Any]) -> str:
 
 
 def percent(value: float | int) -> str:
-    """A share, to a whole per cent, or to a tenth close to the ends of the scale."""
-    digits = 1 if abs(value) < 0.1 or 0.95 < value < 1.05 else 0
+    """A share, to a whole per cent, or to a tenth close to 100 %."""
+    digits = 1 if 0.95 < value < 1.05 and value != 1 else 0
     return f"{100 * value:.{digits}f} %".replace("-", MINUS)
 
 
@@ -88,29 +88,30 @@ def headline(run: Run, evaluation: Evaluation | None) -> str:
     if evaluation is None:
         return f"{subject(run)}: not evaluated yet."
     summary = evaluation.summary
-    total = summary["adapted"]["total"]["mean"]["value"]
-    text = f"{subject(run)} earns {number(total)} per task on {summary['num_tasks']:,} held-out tasks"
+    method, family = title(run.config.get("method", "the agent")), title(run.config.get("family", ""))
+    total = number(summary["adapted"]["total"]["mean"]["value"])
+    text = f"On {summary['num_tasks']:,} {family} tasks that it had never seen, {method} earns a return of {total}"
     if summary["yardsticks"]:
         ceiling = summary["yardsticks"][-1]
-        text += f", against {number(ceiling['total'])} for {title(ceiling['name'])}"
-    return f"{text}{_score_clause(summary)}{_improvement_clause(summary)}."
-
-
-def _score_clause(summary: dict[str, Any]) -> str:
-    score = summary.get("normalized_score")
-    if not score or score["total"]["value"] is None:
-        return ""
-    return f" ({percent(score['total']['value'])} of the way up from {title(score['floor'])})"
+        text += f" where {ceiling['name']} earns {number(ceiling['total'])}"
+    return f"{text}{_improvement_clause(summary)}{_score_clause(summary)}."
 
 
 def _improvement_clause(summary: dict[str, Any]) -> str:
     if summary["num_episodes"] < 2:
         return ""
     first, last = (summary["adapted"][which]["mean"]["value"] for which in ("first", "last"))
-    if abs(last - first) < 0.005:
+    if number(first) == number(last):
         return f", and stays at {number(last)} from the first episode to the last"
     verb = "rises" if last > first else "falls"
     return f", and {verb} from {number(first)} in the first episode to {number(last)} in the last"
+
+
+def _score_clause(summary: dict[str, Any]) -> str:
+    score = summary.get("normalized_score")
+    if not score or score["total"]["value"] is None:
+        return ""
+    return f": {percent(score['total']['value'])} of the way from {score['floor']} to {score['ceiling']}"
 
 
 def interval_note(summary: dict[str, Any]) -> str:
@@ -118,11 +119,11 @@ def interval_note(summary: dict[str, Any]) -> str:
     seeds = summary["num_seeds"]
     if seeds < 2:
         return (
-            "There is no interval: this run has one training seed, and the seed is the replicate. Tasks and episodes of "
-            "one training say nothing about how another training would have ended."
+            "There is no interval: this run has one training seed, and the seed is the replicate. Tasks and episodes "
+            "of one training say nothing about how another training would have ended."
         )
     confidence = summary.get("confidence", 0.95)
     return (
-        f"Bands and brackets are {100 * confidence:g} % bootstrap intervals over "
+        f"Bands and brackets are {100 * confidence:g} % confidence intervals over "
         f"{seeds} training seeds: the seed is the replicate, and every seed sees the same tasks."
     )

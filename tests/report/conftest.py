@@ -10,9 +10,9 @@ import pytest
 
 GRID_YARDSTICKS = {
     "random": [-0.5, -0.5, -0.5, -0.5],
-    "posterior-sampling": [2.93, 7.84, 10.48, 11.06],
-    "bayes-optimal": [4.0, 11.07, 11.07, 11.07],
-    "goal-known": [11.07, 11.07, 11.07, 11.07],
+    "posterior sampling": [2.93, 7.84, 10.48, 11.06],
+    "goal known": [11.07, 11.07, 11.07, 11.07],
+    "Bayes-optimal": [4.0, 11.07, 11.07, 11.07],
 }
 
 
@@ -92,6 +92,7 @@ def write_evaluation(folder: Path, kind: str, num_seeds: int, num_tasks: int, rn
     returns = {"adapted": simulated([3.8, 10.6, 10.9, 11.0], *shape)}
     returns["unadapted"] = simulated([3.8, 3.7, 3.8, 3.8], *shape)
     returns["shuffled"] = simulated([3.8, 1.4, 0.2, 0.4], *shape)
+    returns["shuffled"][..., :-1] = np.nan
     yardsticks = []
     for name, curve in GRID_YARDSTICKS.items():
         values = returns[f"yardstick/{name}"] = simulated(curve, 1, num_tasks, rng)[0]
@@ -103,12 +104,13 @@ def write_evaluation(folder: Path, kind: str, num_seeds: int, num_tasks: int, rn
     summary = {
         **{"family": "grid-navigation", "method": "rl2", "split": folder.name, "confidence": 0.95},
         **{"num_seeds": num_seeds, "num_tasks": num_tasks, "num_episodes": 4, "seconds": 1.2, "env_steps": 123},
-        **{name: statistics(returns[name]) for name in ("unadapted", "shuffled")},
         "adapted": adapted,
+        "unadapted": statistics(returns["unadapted"]),
+        "shuffled": {"last": both(returns["shuffled"][..., -1].mean(axis=1))},
         "yardsticks": yardsticks,
-        "regret": {"reference": "bayes-optimal", "total": part(lambda v: 37.21 - v), "per_episode": []},
+        "regret": {"reference": "Bayes-optimal", "total": part(lambda v: 37.21 - v), "per_episode": []},
         "normalized_score": {
-            **{"floor": "random", "ceiling": "goal-known"},
+            **{"floor": "random", "ceiling": "Bayes-optimal"},
             "total": part(lambda v: (v - floor) / (ceiling - floor)),
         },
     }
@@ -133,7 +135,7 @@ def config(method: str, **more: Any) -> dict[str, Any]:
     return {
         **{"method": method, "family": "grid-navigation", "preset": "grid-navigation", "num_tasks": 512, "seed": 0},
         **{"num_steps": 600, "method_options": {"hidden_size": 64, "ppo": {"gamma": 0.97, "learning_rate": 3e-3}}},
-        **{"family_options": {"size": 5, "horizon": 15}, "command": "quickstudy train grid-navigation --seed 0"},
+        **{"family_options": {"size": 5, "horizon": 15}},
         **more,
     }
 
@@ -150,13 +152,15 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
         num_tasks: int = 64,
         num_lines: int = 50,
         splits: tuple[str, ...] = ("test",),
+        command: str = "quickstudy train rl2 --family grid-navigation",
         **options: Any,
     ) -> Path:
         rng = np.random.default_rng(len(name))
         path = tmp_path / name
         path.mkdir(parents=True)
         (path / "config.json").write_text(json.dumps(config(**{"method": "rl2", "num_seeds": num_seeds, **options})))
-        (path / "versions.json").write_text(json.dumps({"quickstudy": "0.1.0", "jax": "0.10.2", "devices": ["cpu:0"]}))
+        session = {"command": command, "packages": {"quickstudy": "0.1.0", "jax": "0.10.2"}, "devices": ["cpu:0"]}
+        (path / "versions.json").write_text(json.dumps([session]))
         if num_lines:
             write_metrics(path / "metrics.jsonl", num_seeds, num_lines, rng)
         for split in splits:
