@@ -32,7 +32,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InvalidArgument:
     return InvalidArgument(f"unknown {kind} {name!r}: {hint}known: {', '.join(known)}")
 
 
-def require_positive(**counts: int) -> None:
+def require_positive(**counts: object) -> None:
     """Raise `InvalidArgument` for the first of the named counts that is not a whole number of at least 1."""
     for name, value in counts.items():
         if not isinstance(value, int) or value < 1:
