@@ -26,13 +26,13 @@ def curve(evaluation: Evaluation, statistic: str) -> Figure:
     episodes = np.arange(1, summary["num_episodes"] + 1)
     bands: list[Trace] = []
     lines: list[Trace] = [
-        figures.reference(episodes, values, name, rank=rank)
-        for name, rank, values in yardstick_curves(evaluation, statistic)
+        figures.reference(episodes, values, name, rank=rank, index=i)
+        for i, (name, rank, values) in enumerate(yardstick_curves(evaluation, statistic))
     ]
     for key, name, color, dash in SERIES:
         where, (value, low, high) = episode_estimates(summary, key, statistic)
         if len(where):
-            bands += figures.band(where, low, high, color)
+            bands += figures.band(where, low, high, color, opacity=0.18 if key == "adapted" else 0.1)
             lines.append(figures.line(where, value, name, color, width=3.0 if key == "adapted" else 2.0, dash=dash))
     return figures.figure(
         [*bands, *lines],

@@ -191,7 +191,7 @@ def _options(runs: dict[str, Run]) -> str:
     rows: list[Any] = []
     for key in keys:
         values = [config.get(key, "–") for config in configs.values()]
-        if len(set(values)) > 1:
+        if key != "command" and len(set(values)) > 1:
             rows.append([escape(key), *map(escape, values)])
     if not rows:
         return html.section("options", "What differs", html.notice("All options are the same."))

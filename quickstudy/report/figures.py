@@ -12,6 +12,7 @@ Figure = dict[str, Any]
 Trace = dict[str, Any]
 
 MARGIN = {"l": 58, "r": 190, "t": 16, "b": 48}
+MIDDLE_DASHES = ("dash", "dashdot", "6px,2px", "9px,3px,2px,3px,2px,3px", "14px,4px")
 NO_LABELS = MARGIN | {"r": 16}
 
 
@@ -32,11 +33,11 @@ def line(x: Any, y: Any, name: str, color: str, *, width: float = 2.5, dash: str
     }
 
 
-def reference(x: Any, y: Any, name: str, *, rank: str = "middle") -> Trace:
-    """A yardstick's line: ``rank`` is ``"floor"``, ``"middle"`` or ``"ceiling"``."""
+def reference(x: Any, y: Any, name: str, *, rank: str = "middle", index: int = 0) -> Trace:
+    """A yardstick's line; ``rank`` is "floor", "middle" or "ceiling", and ``index`` tells the middle ones apart."""
     color, dash, width = {
         "floor": ("--yardstick", "dot", 1.5),
-        "middle": ("--yardstick", "dash", 1.25),
+        "middle": ("--yardstick", MIDDLE_DASHES[index % len(MIDDLE_DASHES)], 1.25),
         "ceiling": ("--ceiling", "longdash", 1.75),
     }[rank]
     x, y = np.asarray(x, float), np.asarray(y, float)
@@ -45,7 +46,7 @@ def reference(x: Any, y: Any, name: str, *, rank: str = "middle") -> Trace:
     return line(x, y, name, color, width=width, dash=dash)
 
 
-def band(x: Any, low: Any, high: Any, color: str) -> list[Trace]:
+def band(x: Any, low: Any, high: Any, color: str, *, opacity: float = 0.18) -> list[Trace]:
     """The area between ``low`` and ``high``, or nothing where they are not known."""
     low, high = np.asarray(low, float), np.asarray(high, float)
     if np.isnan(low).any() or np.isnan(high).any():
@@ -57,7 +58,7 @@ def band(x: Any, low: Any, high: Any, color: str) -> list[Trace]:
     edge = {"type": "scatter", "mode": "lines", "x": x, "line": {"width": 0}}
     return [
         _silent(edge | {"y": low}),
-        _silent(edge | {"y": high, "fill": "tonexty", "fillcolor": f"{color}/0.18"}),
+        _silent(edge | {"y": high, "fill": "tonexty", "fillcolor": f"{color}/{opacity}"}),
     ]
 
 

@@ -233,10 +233,11 @@ def _provenance(run: Run) -> str:
     """Commands, options and versions; of a run that was resumed, the versions of its last session."""
     commands = "\n".join(dict.fromkeys(str(session["command"]) for session in run.sessions if "command" in session))
     shown = f'<pre tabindex="0"><code>{escape(commands)}</code></pre>' if commands else ""
+    options = {name: value for name, value in run.config.items() if name != "command"}
     last = run.sessions[-1] if run.sessions else {}
     tables = "".join(
         html.table((kind, "value"), [(escape(k), escape(v)) for k, v in text.flatten(values).items()], caption=caption)
-        for kind, values, caption in (("option", run.config, "Options"), ("item", last, "Versions and machine"))
+        for kind, values, caption in (("option", options, "Options"), ("item", last, "Versions and machine"))
         if values
     )
     return html.section("provenance", "What ran", shown, html.details("Options and versions", tables))

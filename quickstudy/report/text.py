@@ -61,10 +61,12 @@ def duration(seconds: float | int) -> str:
 
 
 def option(value: Any) -> str:
-    """An option's value."""
+    """An option's value; a dash for none."""
+    if value is None or value == []:
+        return "–"
     if isinstance(value, list):
         return ", ".join(option(item) for item in value)
-    return "–" if value is None else str(value)
+    return str(value)
 
 
 def flatten(value: dict[str, Any], prefix: str = "") -> dict[str, str]:
@@ -84,7 +86,7 @@ def subject(run: Run) -> str:
 
 
 def headline(run: Run, evaluation: Evaluation | None) -> str:
-    """What was learned, in one sentence."""
+    """What was learned, in one sentence. It claims a rise or a fall only where the last episode's interval shows it."""
     if evaluation is None:
         return f"{subject(run)}: not evaluated yet."
     summary = evaluation.summary
@@ -100,11 +102,11 @@ def headline(run: Run, evaluation: Evaluation | None) -> str:
 def _improvement_clause(summary: dict[str, Any]) -> str:
     if summary["num_episodes"] < 2:
         return ""
-    first, last = (summary["adapted"][which]["mean"]["value"] for which in ("first", "last"))
-    if number(first) == number(last):
-        return f", and stays at {number(last)} from the first episode to the last"
-    verb = "rises" if last > first else "falls"
-    return f", and {verb} from {number(first)} in the first episode to {number(last)} in the last"
+    first, last = (summary["adapted"][which]["mean"] for which in ("first", "last"))
+    ends = f"from {number(first['value'])} in the first episode to {number(last['value'])} in the last"
+    if last.get("low") is None or last["low"] <= first["value"] <= last["high"]:
+        return f", and goes {ends}"
+    return f", and {'rises' if last['value'] > first['value'] else 'falls'} {ends}"
 
 
 def _score_clause(summary: dict[str, Any]) -> str:

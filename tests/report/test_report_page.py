@@ -66,6 +66,25 @@ def test_page_is_one_file_that_names_no_address_to_fetch(make_run: MakeRun):
     assert write_report(make_run("second")).read_text("utf-8").count("plotly.js v") == 1
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "clause"),
+    [
+        (10.5, 11.0, "and rises from 4.00 in the first episode to 10.75 in the last"),
+        (3.5, 18.0, "and goes from 4.00 in the first episode to 10.75 in the last"),
+        (None, None, "and goes from 4.00 in the first episode to 10.75 in the last"),
+    ],
+)
+def test_headline_claims_a_rise_only_with_evidence(
+    make_run: MakeRun, low: float | None, high: float | None, clause: str
+):
+    run = make_run()
+    summary = json.loads((run / "evaluation/test/summary.json").read_text())
+    summary["adapted"]["first"]["mean"]["value"] = 4.0
+    summary["adapted"]["last"]["mean"] = {"value": 10.75, "low": low, "high": high}
+    edit(run / "evaluation/test/summary.json", **summary)
+    assert clause in page(run)
+
+
 def test_adaptation_figure_holds_the_stored_curves(make_run: MakeRun):
     run = make_run()
     summary = json.loads((run / "evaluation/test/summary.json").read_text())
