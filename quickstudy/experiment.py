@@ -226,12 +226,14 @@ def _fresh_state(experiment: Experiment) -> TrainState:
 def _store(directory: Path, evaluation: Evaluation, family: AbstractFamily, summary: dict[str, Any]) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     nothing = np.full_like(evaluation.adapted, np.nan)
+    yardsticks = {f"yardstick/{name}": returns for name, returns in evaluation.yardsticks.items()}
     np.savez_compressed(
         directory / "returns.npz",
+        allow_pickle=False,
         adapted=evaluation.adapted,
         unadapted=evaluation.unadapted,
         shuffled=nothing if evaluation.shuffled is None else evaluation.shuffled,
-        **{f"yardstick/{name}": returns for name, returns in evaluation.yardsticks.items()},
+        **yardsticks,
     )
     trials = evaluation.trials
     num_replays = trials.trajectory.reward.shape[0]

@@ -11,6 +11,7 @@ Two ways to use several devices, chosen by `map_seeds` and `place_tasks`:
 - otherwise the task axis K is sharded, parameters are replicated, and the mean over tasks becomes an all-reduce.
 """
 
+import contextlib
 import math
 import os
 from collections.abc import Callable
@@ -26,15 +27,17 @@ from jaxtyping import PyTree
 
 def configure_runtime() -> None:
     """Split the host into one device a core and switch the persistent compilation cache on, unless already set."""
-    environment = os.environ
-    if "xla_force_host_platform_device_count" not in environment.get("XLA_FLAGS", ""):
+    config, environment = jax.config, os.environ
+    chosen = "xla_force_host_platform_device_count" in environment.get("XLA_FLAGS", "")
+    if not chosen and config.values["jax_num_cpu_devices"] < 1:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        if jax.config.jax_num_cpu_devices < 1 and not jax._src.xla_bridge.backends_are_initialized():
-            jax.config.update("jax_num_cpu_devices", cores)
-    if jax.config.jax_compilation_cache_dir is None:
+        # A program that has used JAX already keeps the devices it has.
+        with contextlib.suppress(RuntimeError):
+            config.update("jax_num_cpu_devices", cores)
+    if config.values["jax_compilation_cache_dir"] is None:
         cache = Path(environment.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "quickstudy" / "xla"
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+        config.update("jax_compilation_cache_dir", str(cache))
+        config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 configure_runtime()
@@ -88,6 +91,15 @@ def _across_devices(several: Callable[[PyTree], PyTree], num_seeds: int) -> Call
         return jax.tree.map(lambda x: x[:num_seeds], out)
 
     return run
+
+
+def place_seeds(tree: PyTree, num_seeds: int) -> PyTree:
+    """Lay arrays ``[S, ...]`` out as `map_seeds` returns them, inside a compiled function and outside.
+
+    A state that is placed so before the first meta-update meets the second one in the same layout: one program.
+    """
+    even = num_seeds % jax.device_count() == 0
+    return eqx.filter_shard(tree, NamedSharding(mesh("seed"), PartitionSpec("seed") if even else PartitionSpec()))
 
 
 def place_tasks(tasks: PyTree, num_seeds: int) -> PyTree:

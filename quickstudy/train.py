@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from quickstudy.collect.base import AbstractCollector
 from quickstudy.errors import InvalidArgument, NonFinite, require_positive
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
-from quickstudy.parallel import map_seeds, place_tasks
+from quickstudy.parallel import map_seeds, place_seeds, place_tasks
 from quickstudy.tasks.base import TaskSplit
 from quickstudy.types import Budget, Info, Trajectory
 
@@ -38,10 +38,11 @@ def init_train_state(
 ) -> TrainState:
     """The state before training: ``num_seeds`` independent initialisations."""
     require_positive(num_seeds=num_seeds)
-    keys = jax.random.split(key, num_seeds)
-    spec = collector.spec
-    meta = eqx.filter_jit(eqx.filter_vmap(lambda k: algorithm.init(spec, key=jax.random.fold_in(k, -1))))(keys)
-    return TrainState(meta, keys, jnp.zeros((), jnp.int32))
+    k_init, k_run = jax.random.split(key)
+    init = eqx.filter_jit(eqx.filter_vmap(lambda k: algorithm.init(collector.spec, key=k)))
+    meta = init(jax.random.split(k_init, num_seeds))
+    state = place_seeds((meta, jax.random.split(k_run, num_seeds)), num_seeds)
+    return TrainState(*state, jnp.zeros((), jnp.int32))
 
 
 def meta_train(
@@ -127,7 +128,8 @@ def _update(
         new, info = algorithm.update(meta, trials, key=key)
         return new, info | training_returns(trials.trajectory)
 
-    return map_seeds(one)(meta, trials, keys)
+    meta, info = map_seeds(one)(meta, trials, keys)
+    return place_seeds(meta, keys.shape[0]), info
 
 
 def training_returns(trajectory: Trajectory) -> Info:

@@ -67,8 +67,9 @@ def print_summary(summary: dict[str, Any]) -> None:
     from rich.table import Table
 
     table = Table(title=f"{summary['method']} on {summary['family']}, {summary['split']} split", title_justify="left")
-    for column, justify in (("", "left"), ("total", "right"), ("first episode", "right"), ("last episode", "right")):
-        table.add_column(column, justify=justify)
+    table.add_column("")
+    for column in ("total", "first episode", "last episode"):
+        table.add_column(column, justify="right")
     for name in ("adapted", "unadapted"):
         curve = summary[name]
         table.add_row(name, *(_number(curve[part]["mean"]) for part in ("total", "first", "last")))

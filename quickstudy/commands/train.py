@@ -109,7 +109,8 @@ def _choose(args: Sequence[str]) -> tuple[tuple[str | None, Preset], list[str]]:
         return (values["--preset"], preset(values["--preset"])), rest
     if rest and not rest[0].startswith("-") and "--family" in values:
         method, family = rest.pop(0), values["--family"]
-        catalog.method(method), catalog.family(family)
+        catalog.method(method)
+        catalog.family(family)
         plain = Preset("", method, family, num_steps=600, num_tasks=256, num_test_tasks=4096, num_seeds=2)
         return (None, preset_for(method, family) or plain), rest
     print(

@@ -43,11 +43,11 @@ class GRU(AbstractCell[Float[Array, " H"]]):
         return jnp.zeros(self.cell.hidden_size)
 
     def advance(self, hidden: Float[Array, " H"], x: Float[Array, " F"]) -> Float[Array, " H"]:
-        x_reset, x_update, x_new = jnp.split(x @ self.cell.weight_ih.T + self.cell.bias, 3)
+        x_reset, x_update, x_new = jnp.split(x @ self.cell.weight_ih.T + _array(self.cell.bias), 3)
         h_reset, h_update, h_new = jnp.split(hidden @ self.cell.weight_hh.T, 3)
         reset = jax.nn.sigmoid(x_reset + h_reset)
         update = jax.nn.sigmoid(x_update + h_update)
-        new = jnp.tanh(x_new + reset * (h_new + self.cell.bias_n))
+        new = jnp.tanh(x_new + reset * (h_new + _array(self.cell.bias_n)))
         return new + update * (hidden - new)
 
     def output(self, hidden: Float[Array, " H"]) -> Float[Array, " H"]:
@@ -64,12 +64,18 @@ class LSTM(AbstractCell[tuple[Array, Array]]):
 
     def advance(self, hidden: tuple[Array, Array], x: Float[Array, " F"]) -> tuple[Array, Array]:
         h, c = hidden
-        i, f, g, o = jnp.split(x @ self.cell.weight_ih.T + h @ self.cell.weight_hh.T + self.cell.bias, 4)
+        i, f, g, o = jnp.split(x @ self.cell.weight_ih.T + h @ self.cell.weight_hh.T + _array(self.cell.bias), 4)
         c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
         return jax.nn.sigmoid(o) * jnp.tanh(c), c
 
     def output(self, hidden: tuple[Array, Array]) -> Float[Array, " H"]:
         return hidden[0]
+
+
+def _array(bias: Array | None) -> Array:
+    """Equinox types a bias as optional; these cells always have theirs."""
+    assert bias is not None
+    return bias
 
 
 def make_cell(name: CellName, num_features: int, width: int, *, key: Key[Array, ""]) -> AbstractCell:
@@ -89,7 +95,9 @@ def make_cell(name: CellName, num_features: int, width: int, *, key: Key[Array, 
     return eqx.tree_at(lambda c: c.cell.weight_hh, cell, weight)
 
 
-def unroll(cell: AbstractCell, hidden: HiddenT, xs: Float[Array, "T F"], *, remat: bool = False) -> Float[Array, "T H"]:
+def unroll(
+    cell: AbstractCell[HiddenT], hidden: HiddenT, xs: Float[Array, "T F"], *, remat: bool = False
+) -> Float[Array, "T H"]:
     """Outputs of ``cell`` over a sequence, from ``hidden`` on.
 
     Args:
