@@ -31,16 +31,16 @@ def measure(family: str, num_seeds: int) -> dict[str, Any]:
     start = time.perf_counter()
     import jax
 
-    from quickstudy.catalog import FAMILIES as KNOWN
-    from quickstudy.options import with_options
     from quickstudy.algorithms.context.rl2 import RL2
+    from quickstudy.catalog import FAMILIES as KNOWN
     from quickstudy.collect.graph import GraphCollector
+    from quickstudy.options import with_options
     from quickstudy.train import meta_train
 
     compiled: list[tuple[int, str]] = []
     times: list[float] = []
     jax.monitoring.register_event_duration_secs_listener(
-        lambda event, seconds, **_: compiled.append((len(times), event)) if "backend_compile" in event else None
+        lambda event, *_, **__: compiled.append((len(times), event)) if "backend_compile" in event else None
     )
     chosen = with_options(KNOWN[family].load()(), FAMILIES[family])
     meta_train(
@@ -67,7 +67,8 @@ def measure(family: str, num_seeds: int) -> dict[str, Any]:
 
 def child(family: str, *, num_seeds: int, cores: int, cache: str) -> dict[str, Any]:
     """`measure` in a process of its own on the first ``cores`` cores."""
-    command = ["taskset", "-c", f"0-{cores - 1}", sys.executable, __file__, "--child", family, "--seeds", str(num_seeds)]
+    pinned = ["taskset", "-c", f"0-{cores - 1}", sys.executable, __file__]
+    command = [*pinned, "--child", family, "--seeds", str(num_seeds)]
     environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": cache}
     out = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
     return json.loads(out.splitlines()[-1])

@@ -31,7 +31,7 @@ EVALUATION_SEED = 20_16
 """Decides the evaluation's tasks: the same ones for every run of a family."""
 
 Progress = Callable[[int, int, Metrics], None]
-"""Called after every meta-update with the step, the environment steps so far and the metrics ``[S]``."""
+"""Called after every meta-update with the step, the environment steps of each seed so far and the metrics ``[S]``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,8 +101,8 @@ class Experiment:
 
     @property
     def steps_per_update(self) -> int:
-        """Environment steps of one meta-update, over all tasks and seeds."""
-        return self.budget.num_steps * self.num_tasks * self.num_seeds
+        """Environment steps of one meta-update, over all tasks, for each seed."""
+        return self.budget.num_steps * self.num_tasks
 
 
 def train(

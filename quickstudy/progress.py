@@ -7,6 +7,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
+from quickstudy.experiment import Experiment
 from quickstudy.train import Metrics
 
 PLAIN_SECONDS = 10.0
@@ -19,7 +20,7 @@ class LiveProgress:
     Call it after every meta-update; use it as a context manager.
     """
 
-    def __init__(self, console: Console, num_steps: int, first_step: int, steps_per_update: int):
+    def __init__(self, console: Console, experiment: Experiment, first_step: int):
         columns: list[str | ProgressColumn] = [
             TextColumn("[bold]meta-update {task.completed:,.0f}/{task.total:,.0f}"),
             BarColumn(bar_width=24),
@@ -28,9 +29,9 @@ class LiveProgress:
         ]
         self._console = console
         self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
-        self._task = self._bar.add_task("train", total=num_steps, completed=first_step, status="compiling …")
-        self._num_steps, self._first_step = num_steps, first_step
-        self._steps_per_update = steps_per_update
+        self._task = self._bar.add_task("train", total=experiment.num_steps, completed=first_step, status="compiling …")
+        self._num_steps, self._first_step = experiment.num_steps, first_step
+        self._steps_per_update = experiment.steps_per_update * experiment.num_seeds
         self._first: float | None = None
         self._printed = 0.0
 
@@ -50,7 +51,7 @@ class LiveProgress:
         elapsed = now - self._first
         speed = (step - self._first_step) * self._steps_per_update / elapsed if elapsed > 0 else 0.0
         first, last = (float(np.mean(metrics[f"return_{name}"])) for name in ("first", "last"))
-        status = f"{env_steps:,} env steps · {speed:,.0f}/s · return first {first:.2f} → last {last:.2f} episode"
+        status = f"{env_steps:,} env steps a seed · {speed:,.0f}/s in all · return first {first:.2f} → last {last:.2f} episode"
         self._bar.update(self._task, completed=step, status=status)
         if not self._console.is_terminal and (now - self._printed > PLAIN_SECONDS or step == self._num_steps):
             self._printed = now

@@ -29,14 +29,14 @@ def train_and_report(experiment: Experiment, open_run: Callable[[], RunDirectory
     names = ", ".join(str(device) for device in jax.devices())
     CONSOLE.print(
         f"[bold]{experiment.method}[/] on [bold]{experiment.family}[/]: {experiment.num_steps:,} meta-updates × "
-        f"{experiment.steps_per_update:,} env steps, {experiment.num_seeds} seeds, {names} → {run.path}",
+        f"{experiment.num_seeds} seeds × {experiment.steps_per_update:,} env steps, {names} → {run.path}",
         highlight=False,
         soft_wrap=True,
     )
     first_step = run.last_step()
     loggers = _loggers(experiment, run, options, first_step)
     try:
-        with LiveProgress(CONSOLE, experiment.num_steps, first_step, experiment.steps_per_update) as progress:
+        with LiveProgress(CONSOLE, experiment, first_step) as progress:
             train(experiment, run, loggers=loggers, progress=progress, checkpoint_seconds=options.checkpoint_seconds)
     except KeyboardInterrupt:
         CONSOLE.print(f"\ninterrupted and saved; go on with: quickstudy train --resume {run.path}", highlight=False)
