@@ -1,10 +1,10 @@
 """Grid worlds with a hidden goal: the smallest family in which an agent must search, then remember."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from quickstudy.algorithms.baselines.goal_search import PosteriorSampling, SweepSearch
 from quickstudy.algorithms.baselines.random import RandomLearner
@@ -15,13 +15,13 @@ from quickstudy.errors import InvalidArgument, require_positive, unknown
 from quickstudy.family import AbstractFamily, AbstractYardstick
 from quickstudy.learner import AbstractLearner
 from quickstudy.planning.sweep import optimal_sweep
-from quickstudy.tasks.base import SPLITS, SplitName
+from quickstudy.tasks.base import SplitName
 from quickstudy.tasks.finite import FiniteTasks
 from quickstudy.types import Budget, EnvStep, Spec, Trajectory
 from quickstudy.yardsticks import ExactYardstick, PolicyYardstick
 
 Goals = Literal["shared", "disjoint"]
-SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}
+SHARES = (0.6, 0.2, 0.2)
 
 
 class GridState(NamedTuple):
@@ -75,30 +75,6 @@ class GridEnv(AbstractEnv[Int[Array, ""], GridState]):
         return self.goal_reward * on_goal + self.step_reward * (self.horizon - on_goal)
 
 
-def search_yardsticks(env: GridEnv, candidates: tuple[int, ...], budget: Budget) -> tuple[AbstractYardstick, ...]:
-    """Random, both posterior-sampling policies and goal-known, for a goal uniform over ``candidates``."""
-    episodes = budget.steps_per_stream // env.horizon
-
-    def policy(name: str, learner: AbstractLearner) -> PolicyYardstick:
-        return PolicyYardstick(name, learner, env, budget, episodes)
-
-    def sampling(*, redraw: bool) -> PosteriorSampling:
-        return PosteriorSampling(env.size, candidates, env.threshold, redraw)
-
-    return (
-        policy("random", RandomLearner.for_spec(env.spec)),
-        policy("PSRL", sampling(redraw=False)),
-        policy("posterior sampling, redrawn", sampling(redraw=True)),
-        ExactYardstick("goal known", env.goal_known_return, episodes),
-    )
-
-
-def check_split(split: str) -> None:
-    """Raise `InvalidArgument` if there is no such split."""
-    if split not in SPLITS:
-        raise unknown("split", split, SPLITS)
-
-
 class GridNavigation(AbstractFamily):
     """Find a hidden goal on a grid, then return to it in every episode.
 
@@ -121,11 +97,7 @@ class GridNavigation(AbstractFamily):
     """Whether training and test share all goals, as in the paper, or each have their own."""
 
     def __check_init__(self):
-        require_positive(horizon=self.horizon, num_episodes=self.num_episodes)
-        if not isinstance(self.size, int) or self.size < 3:
-            raise InvalidArgument(f"size must be a whole number of at least 3, got {self.size!r}")
-        if self.goals not in ("shared", "disjoint"):
-            raise unknown("choice of goals", self.goals, ("shared", "disjoint"))
+        check_grid(self.size, self.horizon, self.num_episodes, self.goals)
 
     @property
     def env(self) -> GridEnv:
@@ -144,29 +116,58 @@ class GridNavigation(AbstractFamily):
 
     def distribution(self, split: SplitName) -> FiniteTasks:
         """Goals of ``split``, each as likely as the others."""
-        check_split(split)
         if split == "ood":
             return FiniteTasks(jnp.asarray([1, self.size, self.size + 1], jnp.int32))
-        goals = FiniteTasks(jnp.asarray(self.candidates, jnp.int32))
-        return goals if self.goals == "shared" else dealt_goals(goals, split)
+        return goals_of(FiniteTasks(jnp.asarray(self.candidates, jnp.int32)), split, self.goals, SHARES)
 
     def yardsticks(self) -> tuple[AbstractYardstick, ...]:
         """Random, posterior sampling, goal known, and the Bayes optimum where it can be proven in seconds."""
-        env, budget = self.env, self.budget
-        references = search_yardsticks(env, self.candidates, budget)
-        sweep = optimal_sweep(self.size, env.start, self.candidates, self.horizon, self.num_episodes)
-        if sweep is None:
-            return references
-        plan = jnp.asarray(sweep.actions, jnp.int32)
-        learner = SweepSearch(self.size, env.threshold)
-        return *references, PolicyYardstick("Bayes-optimal", learner, env, budget, self.num_episodes, plan)
+        return search_yardsticks(self.env, self.candidates, self.budget)
 
     def replay(self, task: Int[Array, ""], trajectory: Trajectory) -> dict[str, Any]:
         """The cells visited in every episode of one stream."""
-        return grid_replay(self.size, self.env.start, {"goal": int(task)}, trajectory)
+        return grid_replay(self.size, {"start": self.env.start, "goal": int(task)}, trajectory)
 
 
-def dealt_goals(goals: FiniteTasks, split: SplitName) -> FiniteTasks:
-    """The share of ``goals`` that belongs to ``split``, the same in every run."""
-    parts = goals.split(*SHARES.values(), key=jax.random.key(0))
-    return dict(zip(SHARES, parts, strict=True))[split]
+def check_grid(size: int, horizon: int, num_episodes: int, goals: str) -> None:
+    """Raise `InvalidArgument` for a grid family that cannot be."""
+    require_positive(horizon=horizon, num_episodes=num_episodes)
+    if not isinstance(size, int) or size < 3:
+        raise InvalidArgument(f"size must be a whole number of at least 3, got {size!r}")
+    if goals not in get_args(Goals):
+        raise unknown("choice of goals", goals, get_args(Goals))
+
+
+def goals_of(
+    population: FiniteTasks, split: SplitName, goals: Goals, shares: tuple[float, float, float]
+) -> FiniteTasks:
+    """The members of ``population`` that belong to ``split``: all of them, or its own share, the same in every run."""
+    splits = ("train", "validation", "test")
+    if split not in splits:
+        raise unknown("split", split, splits)
+    if goals == "shared":
+        return population
+    return population.split(*shares, key=jax.random.key(0))[splits.index(split)]
+
+
+def search_yardsticks(env: GridEnv, candidates: tuple[int, ...], budget: Budget) -> tuple[AbstractYardstick, ...]:
+    """Policies that search for a goal uniform over ``candidates``.
+
+    Random, both kinds of posterior sampling, goal known and, where it can be proven in seconds, the Bayes optimum.
+    """
+    episodes = budget.steps_per_stream // env.horizon
+
+    def policy(name: str, learner: AbstractLearner, params: PyTree = None) -> PolicyYardstick:
+        return PolicyYardstick(name, learner, env, budget, episodes, params)
+
+    references = (
+        policy("random", RandomLearner.for_spec(env.spec)),
+        policy("PSRL", PosteriorSampling(env.size, candidates, env.threshold, redraw=False)),
+        policy("posterior sampling, redrawn", PosteriorSampling(env.size, candidates, env.threshold, redraw=True)),
+        ExactYardstick("goal known", env.goal_known_return, episodes),
+    )
+    sweep = optimal_sweep(env.size, env.start, candidates, env.horizon, episodes)
+    if sweep is None:
+        return references
+    plan = jnp.asarray(sweep.actions, jnp.int32)
+    return *references, policy("Bayes-optimal", SweepSearch(env.size, env.threshold), plan)

@@ -26,7 +26,10 @@ def plain(numbers: Array | np.ndarray) -> Any:
     return np.asarray(numbers, np.float64).round(5).tolist()
 
 
-def grid_replay(size: int, start: int, marks: dict[str, Any], trajectory: Trajectory) -> dict[str, Any]:
-    """The cells that one stream visited in every episode, with the rewards of the moves between them."""
+def grid_replay(size: int, marks: dict[str, Any], trajectory: Trajectory) -> dict[str, Any]:
+    """The cells that one stream visited in every episode, with the rewards of the moves between them.
+
+    ``marks`` says what else there is to draw: ``start``, ``goal``, or labelled ``marks``.
+    """
     episodes = [{"cells": path.argmax(-1).tolist(), "rewards": rewards} for path, rewards in episode_paths(trajectory)]
-    return {"kind": "grid", "size": size, "start": start, **marks, "episodes": episodes}
+    return {"kind": "grid", "size": size, **marks, "episodes": episodes}

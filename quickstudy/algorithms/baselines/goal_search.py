@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Int, Key
 
 from quickstudy.envs.grid_geometry import cells_mask, move, move_towards
 from quickstudy.learner import AbstractLearner
@@ -18,37 +18,58 @@ from quickstudy.types import Info, TimeStep, Trajectory
 UNKNOWN = -1
 
 
-class Knowledge(NamedTuple):
-    """Cells that one stream knows.
+class Belief(NamedTuple):
+    """A uniform posterior over the cells that may hold something, and the last draw from it.
 
     Attributes:
-        cell: where the last action led, which the observation no longer shows once an episode has ended; `UNKNOWN`
-            before the first action.
-        goal: where the goal is, `UNKNOWN` until it was found.
+        possible: the cells that may hold it; once it is found, that one alone.
+        target: where the last draw put it.
     """
 
-    cell: Int[Array, ""]
-    goal: Int[Array, ""]
+    possible: Bool[Array, " cells"]
+    target: Int[Array, ""]
+
+    def observe(self, cell: Int[Array, ""], looked: Bool[Array, ""], found: Bool[Array, ""]) -> "Belief":
+        """The posterior after ``cell`` was looked at, and found to hold it or not."""
+        here = jnp.arange(self.possible.shape[0]) == cell
+        return self._replace(possible=jnp.where(found, here, self.possible & ~(looked & here)))
+
+    def draw(self, prior: Bool[Array, " cells"], stale: Bool[Array, ""], *, key: Key[Array, ""]) -> "Belief":
+        """A new draw if ``stale``. A belief that has ruled out everything (it was wrong) starts over from the prior."""
+        possible = jnp.where(jnp.any(self.possible), self.possible, prior)
+        draw = jax.random.categorical(key, jnp.where(possible, 0.0, -jnp.inf)).astype(jnp.int32)
+        return Belief(possible, jnp.where(stale, draw, self.target))
+
+    @property
+    def missed(self) -> Bool[Array, ""]:
+        """Whether the last draw proved wrong."""
+        return ~self.possible[self.target]
 
 
 class SamplingCarry(NamedTuple):
     """What one stream of `PosteriorSampling` remembers.
 
     Attributes:
-        known: the cells it knows.
-        possible: the cells that may hold the goal.
-        target: the cell that the last posterior sample put it in.
+        cell: where the last action led, which the observation no longer shows once an episode has ended; `UNKNOWN`
+            before the first action.
+        belief: where the goal may be.
     """
 
-    known: Knowledge
-    possible: Bool[Array, " cells"]
-    target: Int[Array, ""]
+    cell: Int[Array, ""]
+    belief: Belief
 
 
 class SweepCarry(NamedTuple):
-    """What one stream of `SweepSearch` remembers: the cells it knows, and how many steps of the plan it has taken."""
+    """What one stream of `SweepSearch` remembers.
 
-    known: Knowledge
+    Attributes:
+        cell: where the last action led.
+        goal: where the goal is, `UNKNOWN` until it was found.
+        time: steps of the plan that were taken.
+    """
+
+    cell: Int[Array, ""]
+    goal: Int[Array, ""]
     time: Int[Array, ""]
 
 
@@ -71,26 +92,23 @@ class PosteriorSampling(AbstractLearner[None, None, SamplingCarry]):
     def init_carry(self, params: None) -> SamplingCarry:
         """Every candidate is possible."""
         del params
-        return SamplingCarry(_nothing_known(), cells_mask(self.candidates, self.size), jnp.asarray(UNKNOWN, jnp.int32))
+        unknown = jnp.asarray(UNKNOWN, jnp.int32)
+        return SamplingCarry(unknown, Belief(cells_mask(self.candidates, self.size), unknown))
 
     def act(
         self, params: None, state: None, carry: SamplingCarry, timestep: TimeStep, *, key: Key[Array, ""]
     ) -> tuple[Int[Array, ""], SamplingCarry, None]:
-        """One move towards the goal, if it is known, or else towards the cell drawn last.
-
-        A belief that has ruled out every candidate (the goal is not among them) starts over.
-        """
+        """One move towards the cell drawn last, which is the goal as soon as that is known."""
         del params, state
         k_draw, k_move = jax.random.split(key)
-        goal = _locate_goal(carry.known, timestep.prev_reward, self.threshold)
-        possible = carry.possible & (jnp.arange(self.size * self.size) != carry.known.cell)
-        possible = jnp.where(jnp.any(possible), possible, cells_mask(self.candidates, self.size))
-        draw = jax.random.categorical(k_draw, jnp.where(possible, 0.0, -jnp.inf)).astype(jnp.int32)
-        stale = timestep.first | (self.redraw & ~possible[carry.target])
-        target = jnp.where(goal != UNKNOWN, goal, jnp.where(stale, draw, carry.target))
+        looked = carry.cell != UNKNOWN
+        found = looked & (timestep.prev_reward > self.threshold)
+        belief = carry.belief.observe(carry.cell, looked, found)
+        stale = timestep.first | found | (self.redraw & belief.missed)
+        belief = belief.draw(cells_mask(self.candidates, self.size), stale, key=k_draw)
         here = jnp.argmax(timestep.obs).astype(jnp.int32)
-        action = move_towards(here, target, self.size, key=k_move)
-        return action, SamplingCarry(Knowledge(move(here, action, self.size), goal), possible, target), None
+        action = move_towards(here, belief.target, self.size, key=k_move)
+        return action, SamplingCarry(move(here, action, self.size), belief), None
 
     def update(self, params: None, state: None, trajectory: Trajectory, *, key: Key[Array, ""]) -> tuple[None, Info]:
         """Nothing to do: the carry has learned already."""
@@ -117,18 +135,20 @@ class SweepSearch(AbstractLearner[Int[Array, " L"], None, SweepCarry]):
     def init_carry(self, params: Int[Array, " L"]) -> SweepCarry:
         """At the start of the plan."""
         del params
-        return SweepCarry(_nothing_known(), jnp.zeros((), jnp.int32))
+        unknown = jnp.asarray(UNKNOWN, jnp.int32)
+        return SweepCarry(unknown, unknown, jnp.zeros((), jnp.int32))
 
     def act(
         self, params: Int[Array, " L"], state: None, carry: SweepCarry, timestep: TimeStep, *, key: Key[Array, ""]
     ) -> tuple[Int[Array, ""], SweepCarry, None]:
         """The plan's next action, or one towards the goal once it is known."""
         del state
-        goal = _locate_goal(carry.known, timestep.prev_reward, self.threshold)
+        found = (carry.cell != UNKNOWN) & (timestep.prev_reward > self.threshold)
+        goal = jnp.where(found, carry.cell, carry.goal)
         here = jnp.argmax(timestep.obs).astype(jnp.int32)
         planned = jnp.where(carry.time < params.shape[0], params[carry.time], 0)
-        action = jnp.where(goal != UNKNOWN, move_towards(here, goal, self.size, key=key), planned)
-        return action, SweepCarry(Knowledge(move(here, action, self.size), goal), carry.time + 1), None
+        action = jnp.where(goal == UNKNOWN, planned, move_towards(here, goal, self.size, key=key))
+        return action, SweepCarry(move(here, action, self.size), goal, carry.time + 1), None
 
     def update(
         self, params: Int[Array, " L"], state: None, trajectory: Trajectory, *, key: Key[Array, ""]
@@ -136,12 +156,3 @@ class SweepSearch(AbstractLearner[Int[Array, " L"], None, SweepCarry]):
         """Nothing to do: the carry has learned already."""
         del params, state, trajectory, key
         return None, {}
-
-
-def _nothing_known() -> Knowledge:
-    return Knowledge(jnp.asarray(UNKNOWN, jnp.int32), jnp.asarray(UNKNOWN, jnp.int32))
-
-
-def _locate_goal(known: Knowledge, prev_reward: Float[Array, ""], threshold: float) -> Int[Array, ""]:
-    """The goal's cell, if the last reward or an earlier one was paid on it."""
-    return jnp.where((known.cell != UNKNOWN) & (prev_reward > threshold), known.cell, known.goal)
