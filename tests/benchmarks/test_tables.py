@@ -1,0 +1,163 @@
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def tables() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "benchmarks" / "tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def both(value: float, reach: float | None) -> dict[str, Any]:
+    low, high = (None, None) if reach is None else (value - reach, value + reach)
+    estimate = {"value": value, "low": low, "high": high}
+    return {"mean": estimate, "iqm": estimate | {"value": value + 0.5}}
+
+
+def result(preset: str = "grid", *, reach: float | None = 0.25, **evaluation: Any) -> dict[str, Any]:
+    curve = {"total": both(36.5, reach), "first": both(3.75, reach), "last": both(11.0, reach)}
+    yardstick = {"name": "Bayes-optimal", "per_episode": [4.0, 11.07], "total": 37.21, "standard_error": 0.034}
+    return {
+        "preset": preset,
+        "command": f"quickstudy reproduce {preset}",
+        "training": {"step": 10, "env_steps": 12_000_000, "seconds": 300.0},
+        "published": {"goal known (exact)": 44.29, "Bayes-optimal (exact)": 37.21, "RL² (published)": 35.0},
+        "evaluation": {
+            **{"family": "grid-navigation", "method": "rl2", "num_seeds": 6, "num_tasks": 4096},
+            **{"adapted": curve, "unadapted": curve | {"total": both(12.0, reach)}},
+            **{"shuffled": {"last": both(0.5, reach)}, "yardsticks": [yardstick]},
+            **evaluation,
+        },
+        "sessions": [{"started": "2026-01-01T00:00:00+00:00"}, {"started": "2026-02-03T04:05:06+00:00"}],
+    }
+
+
+def site(root: Path, text: str, *results: dict[str, Any]) -> Path:
+    (root / "benchmarks" / "results").mkdir(parents=True)
+    (root / "docs" / "families").mkdir(parents=True)
+    for stored in results:
+        (root / "benchmarks" / "results" / f"{stored['preset']}.json").write_text(json.dumps(stored))
+    (root / "README.md").write_text("# no block\n")
+    page = root / "docs" / "families" / "page.md"
+    page.write_text(text)
+    return page
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def block(name: str, content: str = "old") -> str:
+    return f"before\n\n<!-- results:{name} -->\n{content}\n<!-- /results -->\n\nafter\n"
+
+
+def test_a_block_is_replaced_by_the_stored_numbers_and_the_rest_is_left_alone(tables: ModuleType, tmp_path: Path):
+    page = site(tmp_path, block("all"), result())
+    assert tables.main([], tmp_path) == 0
+    lines = page.read_text().splitlines()
+    assert lines[:3] == ["before", "", "<!-- results:all -->"]
+    assert lines[-3:] == ["<!-- /results -->", "", "after"]
+    row = dict(zip(cells(lines[3]), cells(lines[5]), strict=True))
+    assert row == {
+        "preset": "`grid`",
+        "held-out total, mean [95 %]": "36.50 [36.25, 36.75]",
+        "IQM [95 %]": "37.00 [36.25, 36.75]",
+        "first → last episode": "3.750 → 11.00",
+        "published RL²": "35 (RL² (published))",
+        "exact reference": "37.21 (Bayes-optimal (exact))",
+        "un-adapted": "12.00 [11.75, 12.25]",
+        "shuffled, last episode": "0.500 [0.250, 0.750]",
+        "seeds × held-out tasks": "6 × 4,096",
+        "training steps per seed": "2.0 M",
+        "time, all seeds": "5 min",
+        "command": "`quickstudy reproduce grid`",
+        "date": "2026-02-03",
+    }
+
+
+def test_check_tells_stale_from_fresh_and_writes_nothing(tables: ModuleType, tmp_path: Path, capsys):
+    page = site(tmp_path, block("summary"), result())
+    assert tables.main(["--check"], tmp_path) == 1
+    assert "docs/families/page.md: out of date" in capsys.readouterr().out
+    assert page.read_text() == block("summary")
+    tables.main([], tmp_path)
+    assert tables.main(["--check"], tmp_path) == 0
+    stored = tmp_path / "benchmarks" / "results" / "grid.json"
+    stored.write_text(stored.read_text().replace("37.21", "38.5"))
+    assert tables.main(["--check"], tmp_path) == 1
+
+
+def test_a_block_of_one_method_or_family_holds_its_presets_only(tables: ModuleType):
+    bandit = result("bandit", family="bernoulli-bandit")
+    control = result("control", method="multitask-ppo")
+    content = tables.blocks([bandit, control, result()], Path("nowhere.json"))
+    names = lambda block: [cells(line)[0] for line in block.splitlines()[2:]]
+    assert names(content("rl2")) == ["`bandit`", "`grid`"]
+    assert names(content("grid-navigation")) == ["`control`", "`grid`"]
+    assert names(content("all")) == ["`bandit`", "`control`", "`grid`"]
+    assert names(content("bernoulli-bandit/yardsticks")) == ["`bandit`"]
+    assert cells(content("bernoulli-bandit/yardsticks").splitlines()[2])[1:] == [
+        "Bayes-optimal",
+        "37.21 ± 0.034",
+        "4.000",
+        "11.07",
+    ]
+
+
+def test_one_seed_has_no_interval_and_a_single_episode_no_shuffled_control(tables: ModuleType):
+    row = tables.preset_table([result(reach=None, shuffled=None)], tables.ALL).splitlines()[2]
+    assert cells(row)[1] == "36.50"
+    assert cells(row)[7] == "–"
+
+
+def test_without_results_a_block_says_how_to_get_them(tables: ModuleType, tmp_path: Path):
+    page = site(tmp_path, block("rl2") + block("speed"))
+    tables.main([], tmp_path)
+    assert "`python benchmarks/presets.py`" in page.read_text()
+    assert "`python benchmarks/speed.py`" in page.read_text()
+
+
+def test_the_speed_table_shows_every_family(tables: ModuleType, tmp_path: Path):
+    core = {"env_steps_per_second": 100_000.4, "programs_compiled_after_second_update": 0, "peak_memory_gib": 0.5}
+    row = {
+        **{"all_cores": core | {"env_steps_per_second": 210_000.0}, "one_core": core, "one_seed_all_cores": core},
+        **{"cold_seconds_to_first_metric": 12.34, "warm_seconds_to_first_metric": 5.0, "all_cores_over_one_core": 2.1},
+    }
+    speed = {
+        "command": "python benchmarks/speed.py",
+        "session": {"cpus": 2, "started": "2026-02-03T04:05:06+00:00"},
+        "families": {"grid-navigation": row},
+    }
+    (tmp_path / "speed.json").write_text(json.dumps(speed))
+    lines = tables.speed_table(tmp_path / "speed.json").splitlines()
+    assert cells(lines[2]) == [
+        *("`grid-navigation`", "210,000", "100,000", "2.10", "100,000", "12.3 s / 5.0 s", "0", "0.50 GiB"),
+    ]
+    assert lines[-1] == "`python benchmarks/speed.py`, 2026-02-03."
+
+
+@pytest.mark.parametrize("text", ["<!-- results:all -->\nno end", "no start\n<!-- /results -->"])
+def test_a_marker_without_its_partner_is_refused(tables: ModuleType, text: str):
+    with pytest.raises(ValueError, match="marker"):
+        tables.rewrite(text, lambda name: name)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(12.4, "12 s"), (300, "5 min"), (5000, "83 min"), (9000, "2.5 h")])
+def test_durations_are_rounded(tables: ModuleType, seconds: float, text: str):
+    assert tables.duration(seconds) == text
+
+
+def test_the_pages_hold_what_is_stored(tables: ModuleType):
+    """After new results: ``python benchmarks/tables.py``."""
+    assert tables.main(["--check"]) == 0
