@@ -70,6 +70,7 @@ def _build_random(options: Any, family: "AbstractFamily") -> "AbstractMetaAlgori
 
 
 def _build_thompson(options: Any, family: "AbstractFamily") -> "AbstractMetaAlgorithm":
+    from quickstudy.algorithms.baselines.thompson import ThompsonSampling
     from quickstudy.envs.bandit import BernoulliBandit, GaussianBandit
     from quickstudy.meta import NoMeta
 
@@ -79,7 +80,7 @@ def _build_thompson(options: Any, family: "AbstractFamily") -> "AbstractMetaAlgo
             f"thompson samples arms of a bandit, and {type(family).__name__} is none: choose --family bernoulli-bandit "
             "or gaussian-bandit"
         )
-    return NoMeta(family.thompson())
+    return NoMeta(ThompsonSampling(family.prior))
 
 
 METHODS = {

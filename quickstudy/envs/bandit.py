@@ -115,7 +115,12 @@ class BernoulliBandit(AbstractFamily):
 
     def yardsticks(self) -> tuple[AbstractYardstick, ...]:
         """Random, greedy, ε-greedy, Thompson, UCB1, the best arm known, and the Gittins policy as the ceiling."""
-        return _bandit_yardsticks(self.env, self.num_pulls, UniformPrior(self.num_arms), reward_std=0.5)
+        return _bandit_yardsticks(self.env, self.num_pulls, self.prior, reward_std=0.5)
+
+    @property
+    def prior(self) -> UniformPrior:
+        """What a Bayesian agent that knows the family believes before the first pull."""
+        return UniformPrior(self.num_arms)
 
     def replay(self, task: Arms, trajectory: Trajectory) -> dict[str, Any]:
         """The arms' means, and what was pulled and paid."""
@@ -175,8 +180,12 @@ class GaussianBandit(AbstractFamily):
 
     def yardsticks(self) -> tuple[AbstractYardstick, ...]:
         """Random, greedy, ε-greedy, Thompson, UCB1, the best arm known, and the Gittins policy as the ceiling."""
-        prior = NormalPrior(self.num_arms, mean=0.0, std=self.prior_std, noise_std=self.noise_std)
-        return _bandit_yardsticks(self.env, self.num_pulls, prior, reward_std=self.noise_std)
+        return _bandit_yardsticks(self.env, self.num_pulls, self.prior, reward_std=self.noise_std)
+
+    @property
+    def prior(self) -> NormalPrior:
+        """What a Bayesian agent that knows the family believes before the first pull."""
+        return NormalPrior(self.num_arms, mean=0.0, std=self.prior_std, noise_std=self.noise_std)
 
     def replay(self, task: Arms, trajectory: Trajectory) -> dict[str, Any]:
         """The arms' means, and what was pulled and paid."""
