@@ -72,7 +72,7 @@ def test_the_snapshot_shows_what_comes_next():
 
 
 def test_streams_share_the_state_and_keep_a_carry_each():
-    trial = _run(jnp.asarray(0.5), (2, 8, 5), learner=CoinFlipper())
+    trial = _run(None, (2, 8, 5), learner=CoinFlipper())
     assert trial.trajectory.action.shape == (2, 8, 5)
     assert trial.trajectory.timestep.obs.shape == (2, 8, 5, 1)
     streams = np.asarray(trial.trajectory.action).reshape(16, 5).T
@@ -108,8 +108,8 @@ def test_without_an_environment_state_the_agent_lives_on_in_a_new_episode():
 
 
 def test_a_longer_trial_begins_as_a_shorter_one():
-    long = _run(jnp.asarray(0.5), (3, 4), learner=CoinFlipper()).trajectory.action
-    short = _run(jnp.asarray(0.5), (2, 4), learner=CoinFlipper()).trajectory.action
+    long = _run(None, (3, 4), learner=CoinFlipper()).trajectory.action
+    short = _run(None, (2, 4), learner=CoinFlipper()).trajectory.action
     np.testing.assert_array_equal(long[:2], short)
 
 

@@ -1,5 +1,7 @@
 """An environment and a learner whose every number can be worked out by hand."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,9 +9,10 @@ from jaxtyping import Array, Float, Int, Key
 
 from quickstudy.envs.base import AbstractEnv
 from quickstudy.learner import AbstractLearner
+from quickstudy.meta import AbstractMetaAlgorithm, MetaState
 from quickstudy.tasks.base import AbstractTaskDistribution, TaskSplit
 from quickstudy.tasks.finite import FiniteTasks
-from quickstudy.types import EnvStep, Spec, TimeStep, Trajectory
+from quickstudy.types import EnvStep, Info, Spec, TimeStep, Trajectory, Trial
 
 
 class Staircase(AbstractEnv[Float[Array, ""], tuple[Array, Array]]):
@@ -51,8 +54,8 @@ class Scripted(AbstractLearner[Int[Array, " A"], Int[Array, ""], Int[Array, ""]]
         return state + 1, {"reward": trajectory.reward.sum()}
 
 
-class CoinFlipper(AbstractLearner[Float[Array, ""], None, tuple[()]]):
-    """Plays action 1 with probability ``params``."""
+class CoinFlipper(AbstractLearner[Any, None, tuple[()]]):
+    """Plays action 1 half of the time, whatever ``params`` are."""
 
     def init(self, params, *, key):
         return None
@@ -61,7 +64,7 @@ class CoinFlipper(AbstractLearner[Float[Array, ""], None, tuple[()]]):
         return ()
 
     def act(self, params, state, carry, timestep, *, key):
-        return jax.random.bernoulli(key, params).astype(jnp.int32), carry, None
+        return jax.random.bernoulli(key).astype(jnp.int32), carry, None
 
     def update(self, params, state, trajectory, *, key):
         return None, {}
@@ -107,3 +110,27 @@ def arrays_of(tree) -> list[Array]:
     """The arrays of a pytree; keys as their numbers, so that NumPy can compare them."""
     is_key = lambda x: jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
     return [jax.random.key_data(x) if is_key(x) else x for x in jax.tree.leaves(eqx.filter(tree, eqx.is_array))]
+
+
+class Tally(AbstractMetaAlgorithm):
+    """Adds the mean reward of every batch to its only parameter; reports NaN where it is told to.
+
+    ``params`` is the pair of that sum and a label of the seed, so that one seed alone can be poisoned.
+    """
+
+    poisoned_step: int = -1
+    poisoned_label: float = 0.0
+
+    @property
+    def learner(self):
+        return CoinFlipper()
+
+    def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
+        return MetaState((jnp.zeros(()), jax.random.uniform(key)), None, jnp.zeros((), jnp.int32))
+
+    def update(self, state: MetaState, trials: Trial, *, key: Key[Array, ""]) -> tuple[MetaState, Info]:
+        total, label = state.params
+        poisoned = (state.step == self.poisoned_step) & (label == self.poisoned_label)
+        loss = jnp.where(poisoned, jnp.nan, label)
+        reward = trials.trajectory.reward.mean() + jax.random.uniform(key)
+        return MetaState((total + reward, label), None, state.step + 1), {"loss": loss}

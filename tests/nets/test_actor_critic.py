@@ -1,0 +1,90 @@
+"""Acting step by step and learning from a whole stream compute the same numbers."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from quickstudy.nets.actor_critic import MemorylessActorCritic, RecurrentActorCritic
+from quickstudy.types import Spec, TimeStep
+
+LENGTH = 7
+DISCRETE = Spec(jax.ShapeDtypeStruct((2,), jnp.float32), jax.ShapeDtypeStruct((), jnp.int32), 3)
+CONTINUOUS = Spec(jax.ShapeDtypeStruct((2,), jnp.float32), jax.ShapeDtypeStruct((1,), jnp.float32), None)
+
+
+def _stream(spec):
+    k_obs, k_action, k_reward = jax.random.split(jax.random.key(1), 3)
+    if spec.num_actions is None:
+        action = jax.random.normal(k_action, (LENGTH, *spec.action.shape))
+    else:
+        action = jax.random.randint(k_action, (LENGTH,), 0, spec.num_actions)
+    first = jnp.zeros(LENGTH, bool).at[jnp.array([0, 3])].set(True)
+    return TimeStep(jax.random.normal(k_obs, (LENGTH, 2)), action, jax.random.normal(k_reward, (LENGTH,)), first)
+
+
+def _network(kind, spec):
+    key = jax.random.key(0)
+    if kind == "memoryless":
+        return MemorylessActorCritic(spec, width=8, depth=2, key=key)
+    return RecurrentActorCritic(spec, cell=kind, width=8, key=key)
+
+
+CASES = [
+    ("gru", DISCRETE),
+    ("gru", CONTINUOUS),
+    ("lstm", DISCRETE),
+    ("memoryless", DISCRETE),
+    ("memoryless", CONTINUOUS),
+]
+IDS = ["gru", "gru, continuous", "lstm", "memoryless", "memoryless, continuous"]
+
+
+@pytest.mark.parametrize(("kind", "spec"), CASES, ids=IDS)
+def test_unroll_equals_step_by_step(kind, spec):
+    network, timesteps = _network(kind, spec), _stream(spec)
+    policies, values = eqx.filter_jit(network.unroll)(timesteps, remat=False)
+    step = eqx.filter_jit(network.step)
+    carry = network.initial_carry()
+    for t in range(LENGTH):
+        carry, policy, value = step(carry, jax.tree.map(lambda x, t=t: x[t], timesteps))
+        np.testing.assert_allclose(values[t], value, rtol=1e-5, atol=1e-6)
+        for whole, one in zip(jax.tree.leaves(policies), jax.tree.leaves(policy), strict=True):
+            np.testing.assert_allclose(whole[t], one, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm"])
+def test_rematerialisation_changes_neither_values_nor_gradients(kind):
+    network, timesteps = _network(kind, DISCRETE), _stream(DISCRETE)
+
+    @eqx.filter_jit
+    @eqx.filter_value_and_grad
+    def loss(network, remat):
+        policies, values = network.unroll(timesteps, remat=remat)
+        return jnp.square(values).sum() + jnp.square(policies.logits).sum()
+
+    (plain, plain_grad), (remat, remat_grad) = loss(network, False), loss(network, True)
+    np.testing.assert_allclose(plain, remat, rtol=1e-6)
+    for a, b in zip(jax.tree.leaves(plain_grad), jax.tree.leaves(remat_grad), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm"])
+@pytest.mark.parametrize("field", ["obs", "prev_action", "prev_reward", "first"])
+def test_everything_in_the_past_reaches_the_present(kind, field):
+    network, timesteps = _network(kind, DISCRETE), _stream(DISCRETE)
+    changed = getattr(timesteps, field)
+    past = ~changed[0] if changed.dtype == bool else (changed[0] + 1) % 3
+    altered = timesteps._replace(**{field: changed.at[0].set(past)})
+    last = lambda stream: np.asarray(network.unroll(stream, remat=False)[1][-1])
+    assert not np.isclose(last(timesteps), last(altered), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("field", ["prev_action", "prev_reward", "first"])
+def test_a_network_without_memory_sees_the_observation_alone(field):
+    network, timesteps = _network("memoryless", DISCRETE), _stream(DISCRETE)
+    other = jnp.zeros_like(getattr(timesteps, field))
+    altered = timesteps._replace(**{field: other}, obs=timesteps.obs.at[:-1].set(9.0))
+    last = lambda stream: np.asarray(network.unroll(stream, remat=False)[1][-1])
+    np.testing.assert_array_equal(last(timesteps), last(altered))

@@ -1,0 +1,36 @@
+"""What a stream shows, as one vector."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from quickstudy.nets.features import num_obs_features, num_timestep_features, obs_features, timestep_features
+from quickstudy.types import Spec, TimeStep
+
+OBS = {"a": jnp.array([[1.0, 2.0], [3.0, 4.0]]), "b": jnp.asarray(5)}
+OBS_SPEC = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), OBS)
+DISCRETE = Spec(OBS_SPEC, jax.ShapeDtypeStruct((), jnp.int32), 3)
+CONTINUOUS = Spec(OBS_SPEC, jax.ShapeDtypeStruct((2,), jnp.float32), None)
+
+
+def _timestep(action):
+    return TimeStep(OBS, action, jnp.asarray(-0.5), jnp.asarray(True))
+
+
+def test_discrete_actions_enter_one_hot():
+    got = timestep_features(_timestep(jnp.asarray(1)), 3)
+    np.testing.assert_array_equal(got, [1, 2, 3, 4, 5, 0, 1, 0, -0.5, 1])
+    assert got.shape == (num_timestep_features(DISCRETE),)
+    assert got.dtype == jnp.float32
+
+
+def test_continuous_actions_enter_as_they_are():
+    got = timestep_features(_timestep(jnp.array([0.25, -0.75])), None)
+    np.testing.assert_array_equal(got, [1, 2, 3, 4, 5, 0.25, -0.75, -0.5, 1])
+    assert got.shape == (num_timestep_features(CONTINUOUS),)
+
+
+def test_the_observation_alone():
+    got = obs_features(_timestep(jnp.asarray(1)))
+    np.testing.assert_array_equal(got, [1, 2, 3, 4, 5])
+    assert num_obs_features(DISCRETE) == num_obs_features(CONTINUOUS) == 5
