@@ -61,20 +61,12 @@ def count(steps: float) -> str:
 
 
 def reference(result: Result, *words: str) -> str:
-    """The first published value whose name holds one of ``words`` (the first word that fits), with that name."""
+    """The first published value whose name holds one of ``words`` (the first word that fits); named if it needs it."""
     for word in words:
         for name, value in result["published"].items():
-            if word.lower() in name.lower():
-                return f"{value:g} ({name})"
+            if word in name:
+                return f"{value:g}" if name.startswith(word) else f"{value:g}, {name}"
     return MISSING
-
-
-def published_rl2(result: Result) -> str:
-    return reference(result, "RL²")
-
-
-def optimum(result: Result) -> str:
-    return reference(result, "Bayes-optimal", "optim", "exact")
 
 
 def curve(result: Result, name: str, part: str, kind: str = "mean") -> str:
@@ -89,10 +81,6 @@ def ends(result: Result) -> str:
     return " → ".join(number(adapted[part]["mean"]["value"]) for part in ("first", "last"))
 
 
-def steps_per_seed(result: Result) -> str:
-    return count(result["training"]["env_steps"] / result["evaluation"]["num_seeds"])
-
-
 def held_out(result: Result) -> str:
     evaluation = result["evaluation"]
     return f"{evaluation['num_seeds']} × {evaluation['num_tasks']:,}"
@@ -100,8 +88,8 @@ def held_out(result: Result) -> str:
 
 PRESET: Column = ("preset", lambda r: f"`{r['preset']}`")
 TOTAL: Column = ("held-out total, mean [95 %]", lambda r: curve(r, "adapted", "total"))
-PUBLISHED: Column = ("published RL²", published_rl2)
-OPTIMUM: Column = ("exact reference", optimum)
+PUBLISHED: Column = ("published RL²", lambda r: reference(r, "RL²"))
+OPTIMUM: Column = ("exact reference", lambda r: reference(r, "optimum", "exact"))
 UNADAPTED: Column = ("un-adapted", lambda r: curve(r, "unadapted", "total"))
 SUMMARY: tuple[Column, ...] = (PRESET, TOTAL, PUBLISHED, OPTIMUM, UNADAPTED)
 ALL: tuple[Column, ...] = (
@@ -114,7 +102,7 @@ ALL: tuple[Column, ...] = (
     UNADAPTED,
     ("shuffled, last episode", lambda r: curve(r, "shuffled", "last")),
     ("seeds × held-out tasks", held_out),
-    ("training steps per seed", steps_per_seed),
+    ("training steps per seed", lambda r: count(r["training"]["env_steps"])),
     ("time, all seeds", lambda r: duration(r["training"]["seconds"])),
     ("command", lambda r: f"`{r['command']}`"),
     ("date", lambda r: r["sessions"][-1]["started"][:10]),
