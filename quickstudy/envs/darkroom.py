@@ -1,6 +1,7 @@
 """Dark rooms: larger grids in which the agent sees only where it stands, and finding out takes several episodes.
 
-Source: Algorithm Distillation, Laskin et al. 2022 (arXiv:2210.14215), section 4.
+Source: Algorithm Distillation, Laskin et al. 2022 (arXiv:2210.14215); where an episode starts also agrees with the
+reimplementation in the ``toymeta`` package (the middle in the dark room, anywhere in key-to-door).
 """
 
 from typing import Any, NamedTuple
@@ -83,14 +84,13 @@ class KeyDoorEnv(AbstractEnv[KeyDoor, KeyDoorState]):
 class DarkRoom(AbstractFamily):
     """Find a hidden goal in a dark room, then return to it in every episode.
 
-    Every episode starts in the middle of the room (in the source "the agent resets at the center of the map"). Reward
-    1 for each step that ends on the goal, 0 otherwise; the goal does not end the episode. It is uniform over all
-    cells, the middle included.
+    Every episode starts in the middle of the room. Reward 1 for each step that ends on the goal, 0 otherwise; the goal
+    does not end the episode. It is uniform over all cells, the middle included.
 
-    Being measured on goals never seen in training is the point of the source's held-out tasks, so goals are dealt out
-    to training, validation and test, 8 : 1 : 1 (``goals="disjoint"``; the source gives no shares). With a one-hot
-    observation this also asks the network to act on cells that it was never rewarded in; ``"shared"`` lets all splits
-    draw from all cells, as grid navigation does. There is no split out of distribution: no cells are left for it.
+    The source measures on held-out tasks, so goals are dealt out to training, validation and test, 8 : 1 : 1 (shares
+    of our choosing; ``goals="disjoint"``). With a one-hot observation this also asks the network to act on cells that
+    it was never rewarded in; ``"shared"`` lets all splits draw from all cells, as grid navigation does. There is no
+    split out of distribution: no cells are left for it.
     """
 
     size: int = 9
@@ -132,9 +132,9 @@ class DarkRoom(AbstractFamily):
 class DarkKeyToDoor(AbstractFamily):
     """Find a hidden key and then a hidden door in a dark room, and from then on go straight to both.
 
-    Reward 1 for the key and 1 for the door, once an episode, so that 2 is the most an episode can bring. In the
-    source the agent's start is random, and key and door are independent and uniform over the cells: 81² tasks. They
-    are dealt out to training, validation and test as in `DarkRoom`.
+    Reward 1 for the key and 1 for the door, once an episode, so that 2 is the most an episode can bring. Its start is
+    random, and so are key and door, independently and uniformly over the cells: 81² tasks, dealt out to training,
+    validation and test as in `DarkRoom`. The door does not end the episode, so that all episodes are of one length.
 
     A random start makes goal-known a mean over starts; what a policy brings in one trial scatters about it.
     """
