@@ -271,9 +271,14 @@ def _yardstick(
     yardstick: AbstractYardstick, chunks: list[PyTree], num_tasks: int, key: Key[Array, ""]
 ) -> Float[np.ndarray, "K E"]:
     size = jax.tree.leaves(chunks[0])[0].shape[0]
-    run = eqx.filter_jit(jax.vmap(lambda task, k: yardstick.returns(task, key=k)))
     keys = jax.random.split(key, (len(chunks), size))
-    return np.concatenate([np.asarray(run(c, k)) for c, k in zip(chunks, keys, strict=True)])[:num_tasks]
+    parts = [np.asarray(_yardstick_returns(yardstick, c, k)) for c, k in zip(chunks, keys, strict=True)]
+    return np.concatenate(parts)[:num_tasks]
+
+
+@eqx.filter_jit
+def _yardstick_returns(yardstick: AbstractYardstick, tasks: PyTree, keys: Key[Array, " K"]) -> Float[Array, "K E"]:
+    return jax.vmap(lambda task, key: yardstick.returns(task, key=key))(tasks, keys)
 
 
 def _chunks(tasks: PyTree, num_tasks: int) -> list[PyTree]:
