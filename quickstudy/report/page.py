@@ -14,8 +14,8 @@ NO_METRICS = "Training has not logged an iteration yet."
 DRAWN = {"grid", "plane", "arms", "states"}
 
 READ_CURVE = (
-    "Each task is new to the agent. From left to right it goes through the episodes of one trial in it, with what it "
-    "has seen so far as its only guide: where the solid line climbs, it learns. <em>No adaptation</em> is the same "
+    "The agent is not told which task it is in. From left to right it goes through the episodes of one trial in it, "
+    "with what it has seen so far as its only guide: where the solid line climbs, it learns. <em>No adaptation</em> is the same "
     "agent, made to forget everything before each episode. <em>Shuffled tasks</em> is the negative control: an agent "
     "that adapted in one task plays its last episode in another, where what it learned should not help. Thin lines "
     "are reference policies."
@@ -29,10 +29,10 @@ READ_LEARNING = (
     "Returns on the training tasks while the agent meta-trains: one faint line a seed, their mean in bold. The gap "
     "between first and last episode is what it has learned to learn."
 )
-READ_REPLAY = "What the agent did in a few held-out tasks. It never sees what is drawn in green: it has to find out."
+READ_REPLAY = "What the agent did in a few of these tasks. It never sees what is drawn in green: it has to find out."
 READ_YARDSTICKS = (
-    "Exact numbers, mean over held-out tasks. The score is 0 for the floor (first row) and 100 % for the ceiling "
-    "(last reference row)."
+    "Exact numbers, mean over the tasks of the split. The score is 0 for the floor (first row) and 100 % for the "
+    "ceiling (last reference row)."
 )
 
 
@@ -94,7 +94,7 @@ def _result_tiles(summary: dict[str, Any]) -> list[str]:
         tiles.append(html.tile("regret", text.number(regret["total"]["value"]), detail))
     seeds = summary["num_seeds"]
     detail = f"× {seeds} training seed{'s' if seeds > 1 else ''}"
-    return [*tiles, html.tile("held-out tasks", f"{summary['num_tasks']:,}", detail)]
+    return [*tiles, html.tile(f"tasks, {summary['split']} split", f"{summary['num_tasks']:,}", detail)]
 
 
 def _cost_tiles(run: Run) -> list[str]:

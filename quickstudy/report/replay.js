@@ -23,7 +23,7 @@
     const now = { task: 0, episode: 0, step: Infinity, timer: null };
 
     const task = element("select", { className: "task" });
-    replays.forEach((entry, i) => task.append(new Option(`Held-out task ${entry.task + 1} · seed ${entry.seed}`, i)));
+    replays.forEach((entry, i) => task.append(new Option(`Task ${entry.task + 1} · seed ${entry.seed}`, i)));
     const play = element("button", { type: "button", className: "play" });
     const previous = element("button", { type: "button", className: "previous", textContent: "‹ Episode" });
     const next = element("button", { type: "button", className: "next", textContent: "Episode ›" });

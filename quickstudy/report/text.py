@@ -92,7 +92,8 @@ def headline(run: Run, evaluation: Evaluation | None) -> str:
     summary = evaluation.summary
     method, family = title(run.config.get("method", "the agent")), title(run.config.get("family", ""))
     total = number(summary["adapted"]["total"]["mean"]["value"])
-    text = f"On {summary['num_tasks']:,} {family} tasks that it had never seen, {method} earns a return of {total}"
+    tasks = f"{summary['num_tasks']:,} {family} tasks of the {summary['split']} split"
+    text = f"On {tasks}, {method} earns a return of {total}"
     if summary["yardsticks"]:
         ceiling = summary["yardsticks"][-1]
         text += f" where {ceiling['name']} earns {number(ceiling['total'])}"

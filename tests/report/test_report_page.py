@@ -45,7 +45,7 @@ def test_headline_and_tables_show_the_summary(make_run: MakeRun):
     edit(run / "evaluation/test/summary.json", **summary)
     text = page(run)
     sentence = (
-        "On 64 grid navigation tasks that it had never seen, RL² earns a return of 36.50 where Bayes-optimal earns "
+        "On 64 grid navigation tasks of the test split, RL² earns a return of 36.50 where Bayes-optimal earns "
         "37.21, and rises from 3.88 in the first episode to 10.75 in the last: 81 % of the way from random to "
         "Bayes-optimal."
     )
