@@ -15,6 +15,9 @@ from quickstudy.presets import Preset, preset, preset_for
 MethodT = TypeVar("MethodT")
 FamilyT = TypeVar("FamilyT")
 
+NUM_SEEDS = 4
+"""Training seeds where no preset was asked for: enough for an interval, few enough for a first look."""
+
 USAGE = """usage: quickstudy train METHOD --family FAMILY [options]
        quickstudy train --preset PRESET [options]
        quickstudy train --resume RUN [--num-steps N]
@@ -111,8 +114,9 @@ def _choose(args: Sequence[str]) -> tuple[tuple[str | None, Preset], list[str]]:
         method, family = rest.pop(0), values["--family"]
         catalog.method(method)
         catalog.family(family)
-        plain = Preset("", method, family, num_steps=600, num_tasks=256, num_test_tasks=4096, num_seeds=2)
-        return (None, preset_for(method, family) or plain), rest
+        plain = Preset("", method, family, num_steps=600, num_tasks=256, num_test_tasks=4096)
+        start = preset_for(method, family) or plain
+        return (None, dataclasses.replace(start, num_seeds=NUM_SEEDS)), rest
     print(
         USAGE.format(
             methods=", ".join(catalog.METHODS),

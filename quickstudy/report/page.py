@@ -15,10 +15,10 @@ DRAWN = {"grid", "plane", "arms", "states"}
 
 READ_CURVE = (
     "The agent is not told which task it is in. From left to right it goes through the episodes of one trial in it, "
-    "with what it has seen so far as its only guide: where the solid line climbs, it learns. <em>No adaptation</em> is the same "
-    "agent, made to forget everything before each episode. <em>Shuffled tasks</em> is the negative control: an agent "
-    "that adapted in one task plays its last episode in another, where what it learned should not help. Thin lines "
-    "are reference policies."
+    "with what it has seen so far as its only guide: where the solid line climbs, it learns. "
+    "<em>No adaptation</em> is the same agent, made to forget everything before each episode. "
+    "<em>Shuffled tasks</em> is the negative control: an agent that adapted in one task plays its last episode in "
+    "another, where what it learned should not help. Thin lines are reference policies."
 )
 READ_TOTALS = "A mean can hide tasks that fail: this is how the total return spreads over all trials (tasks × seeds)."
 READ_BOXES = (
