@@ -50,19 +50,18 @@ def bayes_optimal_return(num_arms: int, num_pulls: int) -> float:
     return value(((0, 0),) * num_arms, num_pulls)
 
 
-@functools.cache
 def num_beliefs(num_arms: int, num_pulls: int) -> int:
-    """How many beliefs about ``num_arms`` interchangeable Bernoulli arms there are after exactly ``num_pulls`` pulls.
+    """How many beliefs about ``num_arms`` interchangeable Bernoulli arms there are after ``num_pulls`` pulls."""
+    return _num_beliefs(num_arms, num_pulls, num_pulls)
 
-    Of the arms, r may share the largest number of pulls; with that number j each has j + 1 possible counts, which
-    makes C(j + r, r) multisets of them.
+
+@functools.cache
+def _num_beliefs(num_arms: int, num_pulls: int, most: int) -> int:
+    """Those in which no arm has more than ``most`` pulls.
+
+    With ``most`` pulls an arm has one of most + 1 counts; for r such arms that makes C(most + r, r) multisets.
     """
-
-    @functools.cache
-    def count(arms: int, pulls: int, most: int) -> int:
-        if most == 0:
-            return int(pulls == 0)
-        shared = range(min(arms, pulls // most) + 1)
-        return sum(math.comb(most + r, r) * count(arms - r, pulls - r * most, most - 1) for r in shared)
-
-    return count(num_arms, num_pulls, num_pulls)
+    if most == 0:
+        return int(num_pulls == 0)
+    shares = range(min(num_arms, num_pulls // most) + 1)
+    return sum(math.comb(most + r, r) * _num_beliefs(num_arms - r, num_pulls - r * most, most - 1) for r in shares)
