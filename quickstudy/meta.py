@@ -34,7 +34,10 @@ class AbstractMetaAlgorithm(eqx.Module):
     environments and stored data.
     """
 
-    learner: eqx.AbstractVar[AbstractLearner]
+    @property
+    @abc.abstractmethod
+    def learner(self) -> AbstractLearner:
+        """What acts in every task with the parameters that this method trains."""
 
     @abc.abstractmethod
     def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
@@ -51,8 +54,13 @@ class NoMeta(AbstractMetaAlgorithm):
     Baselines go through the same driver, the same evaluation and the same report as the methods that learn.
     """
 
-    learner: AbstractLearner
+    baseline: AbstractLearner
     params: Any = None
+
+    @property
+    def learner(self) -> AbstractLearner:
+        """The given learner."""
+        return self.baseline
 
     def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
         """The given parameters; ``spec`` and ``key`` are not needed."""

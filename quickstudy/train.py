@@ -41,8 +41,8 @@ def init_train_state(
     k_init, k_run = jax.random.split(key)
     init = eqx.filter_jit(eqx.filter_vmap(lambda k: algorithm.init(collector.spec, key=k)))
     meta = init(jax.random.split(k_init, num_seeds))
-    state = place_seeds((meta, jax.random.split(k_run, num_seeds)), num_seeds)
-    return TrainState(*state, jnp.zeros((), jnp.int32))
+    meta, keys = place_seeds((meta, jax.random.split(k_run, num_seeds)), num_seeds)
+    return TrainState(meta, keys, jnp.zeros((), jnp.int32))
 
 
 def meta_train(

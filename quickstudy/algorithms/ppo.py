@@ -120,9 +120,8 @@ class PPO(eqx.Module):
             advantage=(batch.advantage - batch.advantage.mean()) / (batch.advantage.std() + 1e-8),
             target=(batch.target - scale.mean) / scale.std,
         )
-        entropy_weight = optax.linear_schedule(self.entropy_weight, self.final_entropy_weight, self.anneal_steps)(
-            state.step
-        )
+        schedule = optax.linear_schedule(self.entropy_weight, self.final_entropy_weight, self.anneal_steps)
+        entropy_weight = jnp.asarray(schedule(state.step))
         params, opt_state, info = self._epochs(state.params, state.opt_state, batch, entropy_weight)
         info |= {"value_scale": scale.std, "entropy_weight": entropy_weight}
         return MetaState(params, opt_state, state.step + 1, scale), info
