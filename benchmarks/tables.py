@@ -6,7 +6,7 @@ a page is out of date. A block is what stands between ``<!-- results:NAME -->`` 
     summary          every preset, the numbers that matter most
     all              every preset, everything
     speed            what benchmarks/speed.py measured
-    yardsticks       reference policies on the held-out tasks, every preset
+    yardsticks       reference policies on the same tasks, every preset
     METHOD, FAMILY   as ``all``, for the presets of one method or one family
     FAMILY/yardsticks
 
@@ -65,7 +65,8 @@ def reference(result: Result, *words: str) -> str:
     for word in words:
         for name, value in result["published"].items():
             if word in name:
-                return f"{value:g}" if name.startswith(word) else f"{value:g}, {name}"
+                text = f"≈ {value:g}" if "≈" in name else f"{value:g}"
+                return text if name.startswith(word) else f"{text}, {name}"
     return MISSING
 
 
@@ -81,13 +82,13 @@ def ends(result: Result) -> str:
     return " → ".join(number(adapted[part]["mean"]["value"]) for part in ("first", "last"))
 
 
-def held_out(result: Result) -> str:
+def seeds_and_tasks(result: Result) -> str:
     evaluation = result["evaluation"]
     return f"{evaluation['num_seeds']} × {evaluation['num_tasks']:,}"
 
 
 PRESET: Column = ("preset", lambda r: f"`{r['preset']}`")
-TOTAL: Column = ("held-out total, mean [95 %]", lambda r: curve(r, "adapted", "total"))
+TOTAL: Column = ("total on the test split, mean [95 %]", lambda r: curve(r, "adapted", "total"))
 PUBLISHED: Column = ("published RL²", lambda r: reference(r, "RL²"))
 OPTIMUM: Column = ("exact reference", lambda r: reference(r, "optimum", "exact"))
 UNADAPTED: Column = ("un-adapted", lambda r: curve(r, "unadapted", "total"))
@@ -101,7 +102,7 @@ ALL: tuple[Column, ...] = (
     OPTIMUM,
     UNADAPTED,
     ("shuffled, last episode", lambda r: curve(r, "shuffled", "last")),
-    ("seeds × held-out tasks", held_out),
+    ("seeds × test tasks", seeds_and_tasks),
     ("training steps per seed", lambda r: count(r["training"]["env_steps"])),
     ("time, all seeds", lambda r: duration(r["training"]["seconds"])),
     ("command", lambda r: f"`{r['command']}`"),
@@ -122,7 +123,7 @@ def preset_table(results: Sequence[Result], columns: Sequence[Column]) -> str:
 
 
 def yardstick_table(results: Sequence[Result]) -> str:
-    """The reference policies on the same held-out tasks as the method, with their standard errors over tasks."""
+    """The reference policies on the same tasks as the method, with their standard errors over tasks."""
     if not results:
         return "*Not measured yet: `python benchmarks/presets.py` does.*"
     rows = []

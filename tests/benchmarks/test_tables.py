@@ -71,14 +71,14 @@ def test_a_block_is_replaced_by_the_stored_numbers_and_the_rest_is_left_alone(ta
     row = dict(zip(cells(lines[3]), cells(lines[5]), strict=True))
     assert row == {
         "preset": "`grid`",
-        "held-out total, mean [95 %]": "36.50 [36.25, 36.75]",
+        "total on the test split, mean [95 %]": "36.50 [36.25, 36.75]",
         "IQM [95 %]": "37.00 [36.25, 36.75]",
         "first → last episode": "3.750 → 11.00",
         "published RL²": "35",
         "exact reference": "37.21",
         "un-adapted": "12.00 [11.75, 12.25]",
         "shuffled, last episode": "0.500 [0.250, 0.750]",
-        "seeds × held-out tasks": "6 × 4,096",
+        "seeds × test tasks": "6 × 4,096",
         "training steps per seed": "2.0 M",
         "time, all seeds": "5 min",
         "command": "`quickstudy reproduce grid`",
@@ -121,6 +121,7 @@ def test_a_reference_that_is_no_optimum_is_named_and_a_missing_one_is_a_dash(tab
         "–",
         "162.8, BEB, right prior (exact)",
     ]
+    assert tables.reference({"published": {"optimum (≈)": 83.85}}, "optimum") == "≈ 83.85"
 
 
 def test_one_seed_has_no_interval_and_a_single_episode_no_shuffled_control(tables: ModuleType):
