@@ -8,6 +8,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from quickstudy import catalog
@@ -48,6 +49,14 @@ class Experiment:
     seed: int = 0
     preset: str | None = None
     num_test_tasks: int = 4096
+
+    def __post_init__(self):
+        require_positive(
+            num_steps=self.num_steps,
+            num_tasks=self.num_tasks,
+            num_seeds=self.num_seeds,
+            num_test_tasks=self.num_test_tasks,
+        )
 
     @classmethod
     def from_preset(cls, name: str | None, preset: Preset) -> "Experiment":
@@ -118,7 +127,6 @@ def train(
     Every meta-update's metrics go to metrics.jsonl and the loggers; the state is saved every ``checkpoint_seconds``,
     at the end, and when training stops early (an interrupt, an error), so that nothing that was computed is lost.
     """
-    require_positive(num_steps=experiment.num_steps, num_tasks=experiment.num_tasks, num_seeds=experiment.num_seeds)
     algorithm, collector = experiment.algorithm, experiment.collector
     state = _fresh_state(experiment)
     with Checkpointer(run.checkpoints) as checkpointer:
@@ -214,7 +222,8 @@ def adapt_run(run: RunDirectory, split: SplitName, *, task_seed: int, training_s
     learner = experiment.algorithm.learner
     adapted = adapt(learner, params, experiment.collector, task, experiment.budget, key=k_trial)
     stream = _stream(adapted.trial.trajectory)
-    returns = episode_returns(stream.reward, stream.terminated | stream.truncated, family.num_episodes)
+    last = jnp.asarray(stream.terminated | stream.truncated)
+    returns = episode_returns(jnp.asarray(stream.reward), last, family.num_episodes)
     return {"returns": [float(x) for x in returns], "replay": family.replay(task, stream)}
 
 

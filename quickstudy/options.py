@@ -29,7 +29,9 @@ def with_options(module: T, options: dict[str, Any]) -> T:
             value = with_options(old, value)
         elif isinstance(value, list):
             value = tuple(value)
-        elif old is not None and value is not None and not _same_kind(old, value):
+        elif isinstance(old, float) and type(value) is int:
+            value = float(value)
+        elif old is not None and value is not None and type(old) is not type(value):
             raise InvalidArgument(
                 f"option {name} of {type(module).__name__} must be a {type(old).__name__}, got {value!r}"
             )
@@ -39,9 +41,3 @@ def with_options(module: T, options: dict[str, Any]) -> T:
 
 def _plain(value: Any) -> Any:
     return to_options(value) if dataclasses.is_dataclass(value) else value
-
-
-def _same_kind(old: Any, new: Any) -> bool:
-    if isinstance(old, float):
-        return isinstance(new, int | float) and not isinstance(new, bool)
-    return type(old) is type(new)

@@ -1,7 +1,6 @@
 """What a person sees while training runs: a live line in a terminal, a line now and then elsewhere."""
 
 import time
-from typing import Self
 
 import numpy as np
 from rich.console import Console
@@ -35,7 +34,7 @@ class LiveProgress:
         self._first: float | None = None
         self._printed = 0.0
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "LiveProgress":
         self._bar.start()
         return self
 
@@ -51,7 +50,8 @@ class LiveProgress:
         elapsed = now - self._first
         speed = (step - self._first_step) * self._steps_per_update / elapsed if elapsed > 0 else 0.0
         first, last = (float(np.mean(metrics[f"return_{name}"])) for name in ("first", "last"))
-        status = f"{env_steps:,} env steps a seed · {speed:,.0f}/s in all · return first {first:.2f} → last {last:.2f} episode"
+        returns = f"return first {first:.2f} → last {last:.2f} episode"
+        status = f"{env_steps:,} env steps a seed · {speed:,.0f}/s in all · {returns}"
         self._bar.update(self._task, completed=step, status=status)
         if not self._console.is_terminal and (now - self._printed > PLAIN_SECONDS or step == self._num_steps):
             self._printed = now

@@ -1,0 +1,55 @@
+"""Everything that has a name can be loaded, and a wrong name gets a hint."""
+
+import pytest
+
+from quickstudy import catalog
+from quickstudy.errors import InvalidArgument
+from quickstudy.experiment import Experiment
+from quickstudy.family import AbstractFamily
+from quickstudy.meta import AbstractMetaAlgorithm
+from quickstudy.presets import PRESETS, preset, preset_for
+
+
+@pytest.mark.parametrize("name", catalog.FAMILIES)
+def test_every_family_loads_with_its_defaults(name):
+    family = catalog.family(name).load()()
+    assert isinstance(family, AbstractFamily)
+    assert family.num_episodes >= 1
+
+
+@pytest.mark.parametrize("name", catalog.METHODS)
+def test_every_method_builds_for_a_bandit(name):
+    family = catalog.family("bernoulli-bandit").load()()
+    entry = catalog.method(name)
+    assert isinstance(entry.build(entry.load()(), family), AbstractMetaAlgorithm)
+
+
+def test_unknown_names_suggest_the_nearest():
+    with pytest.raises(InvalidArgument, match="did you mean 'rl2'"):
+        catalog.method("rl22")
+    with pytest.raises(InvalidArgument, match="did you mean 'grid-navigation'"):
+        catalog.family("grid-navgation")
+    with pytest.raises(InvalidArgument, match="did you mean 'bandit-10-5'"):
+        preset("bandit-10-6")
+
+
+def test_thompson_refuses_a_family_without_arms():
+    family = catalog.family("grid-navigation").load()()
+    entry = catalog.method("thompson")
+    with pytest.raises(InvalidArgument, match="choose --family bernoulli-bandit"):
+        entry.build(entry.load()(), family)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_makes_an_experiment_that_survives_its_config(name):
+    experiment = Experiment.from_preset(name, preset(name))
+    assert Experiment.from_config(experiment.config()) == experiment
+    assert experiment.num_seeds >= 5
+    ppo = experiment.method_options.ppo
+    assert experiment.num_tasks % ppo.num_minibatches == 0
+    assert ppo.anneal_steps == experiment.num_steps
+
+
+def test_a_method_and_family_take_their_defaults_from_the_preset():
+    assert preset_for("rl2", "grid-navigation") is PRESETS["grid-navigation"]
+    assert preset_for("random", "grid-navigation") is None
