@@ -9,7 +9,7 @@ import importlib
 from typing import Any
 
 _HOMES = {
-    "quickstudy.adapt": ("Adapted", "adapt"),
+    "quickstudy.adaptation": ("Adapted", "adapt"),
     "quickstudy.algorithms.baselines.multitask": ("MultiTaskPPO",),
     "quickstudy.algorithms.baselines.random": ("RandomLearner",),
     "quickstudy.algorithms.context.rl2": ("RL2",),
@@ -24,7 +24,7 @@ _HOMES = {
     "quickstudy.envs.point": ("PointNavigation", "RotatedPointNavigation", "SparsePointNavigation"),
     "quickstudy.envs.tabular": ("RandomMDP",),
     "quickstudy.errors": ("CheckpointError", "InvalidArgument", "NonFinite", "QuickstudyError", "RunExists"),
-    "quickstudy.evaluate": ("Evaluation", "evaluate", "summarize"),
+    "quickstudy.evaluation": ("Evaluation", "evaluate", "summarize"),
     "quickstudy.family": ("AbstractFamily", "AbstractYardstick"),
     "quickstudy.learner": ("AbstractLearner",),
     "quickstudy.meta": ("AbstractMetaAlgorithm", "MetaState", "NoMeta"),

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from quickstudy import catalog
-from quickstudy.adapt import adapt
+from quickstudy.adaptation import adapt
 from quickstudy.checkpoint import Checkpointer
 from quickstudy.collect.graph import GraphCollector
 from quickstudy.errors import CheckpointError, require_positive
-from quickstudy.evaluate import Evaluation, evaluate, summarize
+from quickstudy.evaluation import Evaluation, evaluate, summarize
 from quickstudy.family import AbstractFamily
 from quickstudy.logging import AbstractLogger
 from quickstudy.meta import AbstractMetaAlgorithm

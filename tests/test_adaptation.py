@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from toys import Scripted, Staircase
 
-from quickstudy.adapt import adapt
+from quickstudy.adaptation import adapt
 from quickstudy.collect.graph import GraphCollector
 from quickstudy.errors import InvalidArgument
 from quickstudy.types import Budget

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from toys import Scripted, Staircase, staircases
 
-import quickstudy.evaluate
+import quickstudy.evaluation
 from quickstudy.collect.graph import GraphCollector
 from quickstudy.errors import InvalidArgument
-from quickstudy.evaluate import Evaluation, Unadapted, evaluate, summarize
+from quickstudy.evaluation import Evaluation, Unadapted, evaluate, summarize
 from quickstudy.family import AbstractYardstick
 from quickstudy.types import Budget, TimeStep
 
@@ -104,14 +104,14 @@ def test_an_episode_that_does_not_end_has_no_return():
 
 @pytest.mark.parametrize(("num_tasks", "sizes"), [(3, [3]), (6, [3, 3]), (7, [4, 4])])
 def test_chunks_are_of_one_size_and_hold_every_task(monkeypatch, num_tasks, sizes):
-    monkeypatch.setattr(quickstudy.evaluate, "CHUNK", 4)
-    chunks = quickstudy.evaluate._chunks(jnp.arange(num_tasks), num_tasks)
+    monkeypatch.setattr(quickstudy.evaluation, "CHUNK", 4)
+    chunks = quickstudy.evaluation._chunks(jnp.arange(num_tasks), num_tasks)
     assert [len(chunk) for chunk in chunks] == sizes
     np.testing.assert_array_equal(np.concatenate(chunks)[:num_tasks], range(num_tasks))
 
 
 def test_tasks_beyond_one_chunk_keep_their_order(monkeypatch):
-    monkeypatch.setattr(quickstudy.evaluate, "CHUNK", 2)
+    monkeypatch.setattr(quickstudy.evaluation, "CHUNK", 2)
     chunked = _evaluate(num_tasks=3, yardsticks=(_Multiple("task", 1.0),))
     task = chunked.yardsticks["task"][:, 0]
     assert np.unique(task).size == 3
