@@ -171,14 +171,14 @@ class AbstractPointNavigation(AbstractFamily):
 
     def replay(self, task: PointTask, trajectory: Trajectory) -> dict[str, Any]:
         """The path of every episode of one stream."""
-        paths = episode_paths(trajectory)
-        places = np.concatenate([np.asarray(task.goal)[None], *(points for points, _ in paths)])
-        extent = 1.1 * max(0.5, float(np.abs(places).max()))
+        paths, radius = episode_paths(trajectory), self.env.reward_radius or REACH
+        walked = max(float(np.abs(points).max()) for points, _ in paths)
+        extent = 1.1 * max(0.5, walked, float(np.abs(task.goal).max()) + radius)
         return {
             "kind": "plane",
             "start": [0.0, 0.0],
             "goal": plain(task.goal),
-            "radius": self.env.reward_radius or REACH,
+            "radius": radius,
             "limits": [-extent, extent],
             "episodes": [{"points": plain(points), "rewards": rewards} for points, rewards in paths],
         }

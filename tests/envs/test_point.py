@@ -190,6 +190,14 @@ def test_replay_cuts_where_an_episode_ended_early(walk):
     assert [len(e["rewards"]) for e in episodes] == [2, 4, 6]
 
 
+def test_replay_leaves_room_for_the_goal_and_its_region(walk):
+    _, _, stream = walk
+    replay = SparsePointNavigation().replay(task(1.0, 0.0), stream)
+    low, high = replay["limits"]
+    assert -low == high > 1.2
+    assert replay["radius"] == 0.2
+
+
 def test_continuous_actions_are_announced():
     for family in FAMILIES:
         assert family.env.spec.num_actions is None
