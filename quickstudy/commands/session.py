@@ -39,7 +39,8 @@ def train_and_report(experiment: Experiment, open_run: Callable[[], RunDirectory
         with LiveProgress(CONSOLE, experiment, first_step) as progress:
             train(experiment, run, loggers=loggers, progress=progress, checkpoint_seconds=options.checkpoint_seconds)
     except KeyboardInterrupt:
-        CONSOLE.print(f"\ninterrupted and saved; go on with: quickstudy train --resume {run.path}", highlight=False)
+        message = f"\ninterrupted and saved; go on with: quickstudy train --resume {run.path}"
+        CONSOLE.print(message, highlight=False, soft_wrap=True)
         sys.exit(130)
     except NonFinite as error:
         raise NonFinite(f"{error}; the last good checkpoint is in {run.checkpoints}") from error
