@@ -47,13 +47,13 @@ class Method(NamedTuple):
 
 def ppo(**changes) -> PPO:
     """Settings under which the bandit is learned in few meta-updates."""
-    quick = {"learning_rate": 1e-2, "final_learning_rate": 1e-3, "entropy_weight": 0.02, "anneal_steps": 60}
-    return PPO(**quick | {"gamma": 1.0, "trace": 0.95, "num_epochs": 4, "num_minibatches": 2} | changes)
+    quick = {"learning_rate": 1e-2, "final_learning_rate": 1e-3, "entropy_weight": 0.02, "anneal_steps": 100}
+    return PPO(**quick | {"gamma": 1.0, "trace": 0.95, "num_epochs": 4, "num_minibatches": 4} | changes)
 
 
 METHODS = (
-    Method("rl2-gru", lambda family: RL2(cell="gru", width=8, ppo=ppo()), (BANDIT, GRID), True, num_steps=60),
-    Method("rl2-lstm", lambda family: RL2(cell="lstm", width=8, ppo=ppo()), (BANDIT,), True, num_steps=60),
+    Method("rl2-gru", lambda family: RL2(cell="gru", width=16, ppo=ppo()), (BANDIT, GRID), True, num_steps=100),
+    Method("rl2-lstm", lambda family: RL2(cell="lstm", width=16, ppo=ppo()), (BANDIT,), True, num_steps=100),
     Method("multitask-ppo", lambda family: MultiTaskPPO(width=8, depth=1, ppo=ppo()), (GRID,), False),
     Method("random", lambda family: NoMeta(RandomLearner.for_spec(family.env.spec)), (GRID,), False),
     Method("thompson", lambda family: NoMeta(ThompsonSampling(family.prior)), (BANDIT,), True, block_length=1),
