@@ -11,12 +11,14 @@ from quickstudy.algorithms.context.rl2 import RL2
 from quickstudy.algorithms.ppo import PPO
 from quickstudy.envs.bandit import BernoulliBandit
 from quickstudy.envs.gridworld import GridNavigation
+from quickstudy.envs.point import PointNavigation
 from quickstudy.family import AbstractFamily
 from quickstudy.meta import AbstractMetaAlgorithm, NoMeta
 from quickstudy.types import Budget
 
 BANDIT = BernoulliBandit(num_arms=2, num_pulls=10)
 GRID = GridNavigation(size=3, horizon=4, num_episodes=3)
+POINT = PointNavigation(horizon=4, num_episodes=2)
 
 
 class Method(NamedTuple):
@@ -54,8 +56,8 @@ def ppo(**changes) -> PPO:
 METHODS = (
     Method("rl2-gru", lambda family: RL2(cell="gru", width=16, ppo=ppo()), (BANDIT, GRID), True, num_steps=100),
     Method("rl2-lstm", lambda family: RL2(cell="lstm", width=16, ppo=ppo()), (BANDIT,), True, num_steps=100),
-    Method("multitask-ppo", lambda family: MultiTaskPPO(width=8, depth=1, ppo=ppo()), (GRID,), False),
-    Method("random", lambda family: NoMeta(RandomLearner.for_spec(family.env.spec)), (GRID,), False),
+    Method("multitask-ppo", lambda family: MultiTaskPPO(width=8, depth=1, ppo=ppo()), (GRID, POINT), False),
+    Method("random", lambda family: NoMeta(RandomLearner.for_spec(family.env.spec)), (GRID, POINT), False),
     Method("thompson", lambda family: NoMeta(ThompsonSampling(family.prior)), (BANDIT,), True, block_length=1),
     Method("skeleton", lambda family: PreferenceReptile(), (BANDIT,), True, block_length=1, num_steps=3),
 )

@@ -71,7 +71,7 @@ class PolicyHead(eqx.Module):
     def __init__(self, num_features: int, spec: Spec, *, key: Key[Array, ""]):
         if spec.num_actions is None:
             (size,) = spec.action.shape
-            self.log_std = jnp.full(size, -0.5)
+            self.log_std = jnp.full(size, -0.5, jnp.float32)
         else:
             size, self.log_std = spec.num_actions, None
         # A near-uniform start: Andrychowicz et al. 2021 (arXiv:2006.05990) find .01 on the last layer best.
