@@ -17,7 +17,7 @@ from quickstudy.envs.base import AbstractEnv
 from quickstudy.errors import InvalidArgument, require_positive, unknown
 from quickstudy.family import AbstractFamily, AbstractYardstick
 from quickstudy.learner import AbstractLearner
-from quickstudy.planning.bandit_optimum import bayes_optimal_return
+from quickstudy.planning.bandit_optimum import bayes_optimal_return, two_gaussian_arms_optimal_return
 from quickstudy.tasks.base import SPLITS, AbstractTaskDistribution, SplitName
 from quickstudy.types import Budget, EnvStep, Spec, Trajectory
 from quickstudy.yardsticks import ExactYardstick, PolicyYardstick
@@ -190,6 +190,18 @@ class GaussianBandit(AbstractFamily):
     def replay(self, task: Arms, trajectory: Trajectory) -> dict[str, Any]:
         """The arms' means, and what was pulled and paid."""
         return _bandit_replay(task, trajectory)
+
+    def bayes_optimal_return(self) -> float:
+        """The expected total reward of the best possible policy for two arms, on tasks of the training distribution.
+
+        Raises:
+            InvalidArgument: there are more than two arms.
+        """
+        if self.num_arms != 2:
+            raise InvalidArgument(
+                f"exact planning for Gaussian arms needs num_arms=2, got {self.num_arms}: take the Gittins policy"
+            )
+        return two_gaussian_arms_optimal_return(self.num_pulls, self.prior_std, self.noise_std)
 
 
 def _check_counts(num_arms: int, num_pulls: int) -> None:

@@ -1,10 +1,13 @@
-"""The exact Bayes-optimal value of small Bernoulli bandits: the number that no policy can beat on average."""
+"""The exact Bayes-optimal value of small bandits: the number that no policy can beat on average."""
 
 import functools
 import itertools
 import math
 
+import numpy as np
+
 from quickstudy.errors import InvalidArgument, require_positive
+from quickstudy.planning.piecewise_linear import expected_value
 
 MAX_BELIEFS = 1_000_000
 Belief = tuple[tuple[int, int], ...]
@@ -65,3 +68,48 @@ def _num_beliefs(num_arms: int, num_pulls: int, most: int) -> int:
         return int(num_pulls == 0)
     shares = range(min(num_arms, num_pulls // most) + 1)
     return sum(math.comb(most + r, r) * _num_beliefs(num_arms - r, num_pulls - r * most, most - 1) for r in shares)
+
+
+@functools.cache
+def two_gaussian_arms_optimal_return(num_pulls: int, prior_std: float, noise_std: float) -> float:
+    """Expected total reward of the best possible policy for two Gaussian arms with means drawn from N(0, prior_std²).
+
+    Dynamic programming over beliefs: pulls c_1 and c_2 of the arms, and the difference d of their posterior means. Paid
+    for every pull as if it had been of arm 2, whose posterior mean stays what it is on average, a pull of arm 1 earns d
+    more. Pulling moves d by a normal step Z whose variance is what the pulled arm's posterior loses::
+
+        W(d; c_1, c_2) = max(d + E W(d + Z_1; c_1 + 1, c_2),  E W(d + Z_2; c_1, c_2 + 1))
+
+    W is convex in d and kept as a piecewise linear function. Its error falls with the square of the distance between
+    knots, and is extrapolated away from two resolutions: 1e-4 of the noise is left for twenty pulls. The time grows
+    with the square of the number of pulls, to some ten seconds for fifty.
+
+    Raises:
+        InvalidArgument: num_pulls is below 1, or one of the standard deviations not positive.
+    """
+    require_positive(num_pulls=num_pulls)
+    if not (prior_std > 0 and noise_std > 0):
+        raise InvalidArgument(f"prior_std and noise_std must be positive, got {prior_std} and {noise_std}")
+    variance = 1 / (1 / prior_std**2 + np.arange(num_pulls + 1) / noise_std**2)
+    coarse, fine = (_two_gaussian_arms(variance, num_knots) for num_knots in (201, 401))
+    return (4 * fine - coarse) / 3
+
+
+def _two_gaussian_arms(variance: np.ndarray, num_knots: int) -> float:
+    """W(0; 0, 0), where ``variance`` is that of an arm's mean after 0, 1, …, n pulls."""
+    num_pulls = len(variance) - 1
+    # Eight standard deviations to either side: beyond, W is linear (or 0) to double precision. The middle is d = 0.
+    units = np.linspace(-8.0, 8.0, num_knots)
+    knots = lambda c_1, c_2: units * np.sqrt(variance[c_1] + variance[c_2])
+
+    def best(c_1: int, c_2: int, later: dict[tuple[int, int], np.ndarray]) -> np.ndarray:
+        d = knots(c_1, c_2)
+        std_1, std_2 = (float(np.sqrt(variance[c] - variance[c + 1])) for c in (c_1, c_2))
+        first = d + expected_value(later[c_1 + 1, c_2], knots(c_1 + 1, c_2), d, std_1)
+        second = expected_value(later[c_1, c_2 + 1], knots(c_1, c_2 + 1), d, std_2)
+        return np.maximum(first, second)
+
+    values = {(c, num_pulls - c): np.zeros(num_knots) for c in range(num_pulls + 1)}
+    for pulls in range(num_pulls - 1, -1, -1):
+        values = {(c, pulls - c): best(c, pulls - c, values) for c in range(pulls + 1)}
+    return float(values[0, 0][num_knots // 2])

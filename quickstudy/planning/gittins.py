@@ -15,9 +15,9 @@ Computed once on the host, in double precision; the tables are what `quickstudy.
 import functools
 
 import numpy as np
-from scipy.special import ndtr
 
 from quickstudy.errors import InvalidArgument, require_positive
+from quickstudy.planning.piecewise_linear import expected_value
 
 
 def discounted_gittins_index(alpha: float, beta: float, gamma: float, *, tolerance: float = 1e-6) -> float:
@@ -119,25 +119,12 @@ def normal_gittins_offsets(num_pulls: int, prior_std: float, noise_std: float, *
     value = np.zeros((1, num_knots))
     for pulls in range(num_pulls - 1, -1, -1):
         mean, next_mean = units * np.sqrt(variance[pulls]), units * np.sqrt(variance[pulls + 1])
-        spread = np.sqrt(variance[pulls] - variance[pulls + 1])
-        advantage = mean + _expected_piecewise_linear(value, next_mean, mean, spread)
+        spread = float(np.sqrt(variance[pulls] - variance[pulls + 1]))
+        advantage = mean + expected_value(value, next_mean, mean, spread)
         offsets[1 : len(advantage) + 1, pulls] = _root(-mean[::-1], advantage[:, ::-1])
         value = np.concatenate([np.zeros((1, num_knots)), np.maximum(advantage, 0)])
     offsets.setflags(write=False)
     return offsets
-
-
-def _expected_piecewise_linear(values: np.ndarray, knots: np.ndarray, means: np.ndarray, std: float) -> np.ndarray:
-    """``E[f(X)]`` for X normal around each of ``means``, ``[m, G]``.
-
-    f is 0 left of the knots, linear between them, and goes on with its last slope:
-    f(x) = Σ_j (change of slope at knot j) · max(0, x − knot j).
-    """
-    slopes = np.diff(values, axis=1) / np.diff(knots)
-    changes = np.diff(slopes, axis=1, prepend=0.0)
-    z = (means[None] - knots[:-1, None]) / std
-    density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
-    return changes @ (std * (z * ndtr(z) + density))
 
 
 def _root(x: np.ndarray, falling: np.ndarray) -> np.ndarray:

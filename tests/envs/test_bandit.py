@@ -99,6 +99,7 @@ def test_replay_is_plain_data_of_what_was_pulled_and_paid(family):
         (lambda: GaussianBandit(prior_std=0.0), "prior_std must be positive, got 0.0"),
         (lambda: GaussianBandit(noise_std=-1.0), "noise_std must be positive, got -1.0"),
         (lambda: BernoulliBandit(num_arms=20, num_pulls=100).bayes_optimal_return(), "too many for exact planning"),
+        (lambda: GaussianBandit(num_arms=3).bayes_optimal_return(), "needs num_arms=2, got 3"),
     ],
 )
 def test_bad_values_are_refused(make, message):

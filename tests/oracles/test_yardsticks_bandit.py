@@ -95,3 +95,14 @@ def test_gaussian_index_beats_other_policies(name):
     tasks = family.tasks("test").batch(10_000, key=jax.random.key(0))
     lead = totals(yardstick(family, "Gittins"), tasks) - totals(yardstick(family, name), tasks)
     assert lead.mean() > 3 * standard_error(lead)
+
+
+def test_gaussian_index_is_all_but_optimal_for_two_arms():
+    # The mean of the better of two standard normal arms is 1/√π.
+    family, num_tasks = GaussianBandit(num_arms=2, num_pulls=10), 50_000
+    tasks = family.tasks("test").batch(num_tasks, key=jax.random.key(0))
+    known, total = totals(yardstick(family, "best arm known"), tasks), totals(yardstick(family, "Gittins"), tasks)
+    slope = np.cov(known, total)[0, 1] / known.var()
+    controlled = total - slope * (known - 10 / np.sqrt(np.pi))
+    assert standard_error(controlled) < 0.02
+    assert abs(controlled.mean() - family.bayes_optimal_return()) < 3 * standard_error(controlled)

@@ -25,7 +25,7 @@ def optimal_values(num_tasks):
 
 def optimum(num_episodes):
     """Mean of V* · n over very many tasks, and its standard error."""
-    values = num_episodes * optimal_values(40_000)
+    values = num_episodes * optimal_values(20_000)
     return values.mean(), standard_error(values)
 
 

@@ -5,9 +5,11 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
+from scipy.stats import norm
 
 from quickstudy.errors import InvalidArgument
-from quickstudy.planning.bandit_optimum import bayes_optimal_return, num_beliefs
+from quickstudy.planning.bandit_optimum import bayes_optimal_return, num_beliefs, two_gaussian_arms_optimal_return
 from quickstudy.planning.gittins import bernoulli_gittins_table
 
 
@@ -57,6 +59,31 @@ def test_the_index_policy_is_within_three_thousandths_of_the_optimum():
 
     shortfall = bayes_optimal_return(2, num_pulls) - value(((0, 0),) * 2, num_pulls)
     assert 0 <= shortfall < 0.003
+
+
+def test_two_gaussian_arms_by_hand():
+    # The first pull is worth 0, the second the better of 0 and the first arm's posterior mean, N(0, s²).
+    prior_std, noise_std = 1.5, 0.8
+    spread = prior_std**2 / np.sqrt(prior_std**2 + noise_std**2)
+    assert two_gaussian_arms_optimal_return(1, prior_std, noise_std) == pytest.approx(0, abs=1e-12)
+    value = two_gaussian_arms_optimal_return(2, prior_std, noise_std)
+    assert value == pytest.approx(spread / np.sqrt(2 * np.pi), abs=1e-9)
+
+
+def test_two_gaussian_arms_scale_with_the_unit_of_reward():
+    value = two_gaussian_arms_optimal_return(5, 1.0, 2.0)
+    assert two_gaussian_arms_optimal_return(5, 3.0, 6.0) == pytest.approx(3 * value, rel=1e-9)
+
+
+def test_two_gaussian_arms_without_noise_are_known_after_one_pull_each():
+    # Of the first pull nothing is known; if it is bad the second arm is tried, and the better one is kept.
+    num_pulls, value = 12, two_gaussian_arms_optimal_return(12, 1.0, 1e-3)
+    threshold = brentq(lambda x: (num_pulls - 1) * x - (num_pulls - 2) * (norm.pdf(x) + x * norm.cdf(x)), -5, 5)
+    draws = np.linspace(-9, 9, 20_001)
+    kept = (num_pulls - 1) * draws
+    tried = (num_pulls - 2) * (norm.pdf(draws) + draws * norm.cdf(draws))
+    expected = np.trapezoid(np.where(draws > threshold, kept, tried) * norm.pdf(draws), draws)
+    assert value == pytest.approx(expected, abs=2e-3)
 
 
 @pytest.mark.parametrize(
