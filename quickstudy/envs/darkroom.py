@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from quickstudy.algorithms.baselines.key_door_search import KeyDoorSampling
 from quickstudy.algorithms.baselines.random import RandomLearner
 from quickstudy.envs.base import AbstractEnv
-from quickstudy.envs.grid_geometry import MOVES, distance, move, one_hot_cell
+from quickstudy.envs.grid_geometry import MOVES, distance, move, one_hot_position
 from quickstudy.envs.gridworld import Goals, GridEnv, check_grid, goals_of, search_yardsticks
 from quickstudy.envs.replay import grid_replay
 from quickstudy.family import AbstractFamily, AbstractYardstick
@@ -54,14 +54,14 @@ class KeyDoorEnv(AbstractEnv[KeyDoor, KeyDoorState]):
 
     @property
     def spec(self) -> Spec:
-        obs = jax.ShapeDtypeStruct((self.size * self.size,), jnp.float32)
+        obs = jax.ShapeDtypeStruct((2 * self.size,), jnp.float32)
         return Spec(obs, jax.ShapeDtypeStruct((), jnp.int32), len(MOVES))
 
-    def reset(self, task: KeyDoor, *, key: Key[Array, ""]) -> tuple[KeyDoorState, Float[Array, " cells"]]:
+    def reset(self, task: KeyDoor, *, key: Key[Array, ""]) -> tuple[KeyDoorState, Float[Array, " position"]]:
         del task
         cell = jax.random.randint(key, (), 0, self.size * self.size, jnp.int32)
         no = jnp.zeros((), bool)
-        return KeyDoorState(cell, jnp.zeros((), jnp.int32), no, no), one_hot_cell(cell, self.size)
+        return KeyDoorState(cell, jnp.zeros((), jnp.int32), no, no), one_hot_position(cell, self.size)
 
     def step(
         self, task: KeyDoor, state: KeyDoorState, action: Int[Array, ""], *, key: Key[Array, ""]
@@ -72,7 +72,7 @@ class KeyDoorEnv(AbstractEnv[KeyDoor, KeyDoorState]):
         opened = state.opened | (has_key & (cell == task.door))
         reward = (has_key & ~state.has_key).astype(jnp.float32) + (opened & ~state.opened)
         state = KeyDoorState(cell, state.time + 1, has_key, opened)
-        return state, EnvStep(one_hot_cell(cell, self.size), reward, jnp.zeros((), bool), state.time >= self.horizon)
+        return state, EnvStep(one_hot_position(cell, self.size), reward, jnp.zeros((), bool), state.time >= self.horizon)
 
     def goal_known_return(self, task: KeyDoor) -> Float[Array, ""]:
         """The expected return of an episode that goes straight to the key and then to the door, over its start."""

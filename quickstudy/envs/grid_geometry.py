@@ -30,9 +30,20 @@ def move_towards(cell: Int[Array, ""], target: Int[Array, ""], size: int, *, key
     return jnp.where((dx == 0) & (dy == 0), 0, action).astype(jnp.int32)
 
 
-def one_hot_cell(cell: Int[Array, ""], size: int) -> Float[Array, " cells"]:
-    """The observation of an agent that sees where it stands and nothing else."""
-    return jax.nn.one_hot(cell, size * size)
+def one_hot_position(cell: Int[Array, ""], size: int) -> Float[Array, " position"]:
+    """The observation of an agent that sees where it stands and nothing else: x and y, each one-hot.
+
+    Two coordinates instead of one number for each cell, so that what is learned in one cell says something about its
+    row and its column.
+    """
+    return jnp.concatenate([jax.nn.one_hot(cell % size, size), jax.nn.one_hot(cell // size, size)])
+
+
+def cell_of(position: Float[Array, "*axes position"]) -> Int[Array, "*axes"]:
+    """The cell that `one_hot_position` shows."""
+    size = position.shape[-1] // 2
+    x, y = jnp.argmax(position[..., :size], -1), jnp.argmax(position[..., size:], -1)
+    return (x + size * y).astype(jnp.int32)
 
 
 def cells_mask(cells: tuple[int, ...], size: int) -> Bool[Array, " cells"]:

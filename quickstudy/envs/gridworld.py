@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from quickstudy.algorithms.baselines.goal_search import PosteriorSampling, SweepSearch
 from quickstudy.algorithms.baselines.random import RandomLearner
 from quickstudy.envs.base import AbstractEnv
-from quickstudy.envs.grid_geometry import MOVES, distance, move, one_hot_cell
+from quickstudy.envs.grid_geometry import MOVES, distance, move, one_hot_position
 from quickstudy.envs.replay import grid_replay
 from quickstudy.errors import InvalidArgument, require_positive, unknown
 from quickstudy.family import AbstractFamily, AbstractYardstick
@@ -32,7 +32,7 @@ class GridState(NamedTuple):
 
 
 class GridEnv(AbstractEnv[Int[Array, ""], GridState]):
-    """A ``size`` × ``size`` grid; the task is the goal's cell, which the observation (one-hot of the cell) hides.
+    """A ``size`` × ``size`` grid; the task is the goal's cell, which the observation (x and y, one-hot each) hides.
 
     ``goal_reward`` on the goal and ``step_reward`` elsewhere, judged after the move; the goal does not end the
     episode, the clock does, after ``horizon`` steps. Source: VariBAD, Zintgraf et al. 2020, section 5.1.
@@ -46,7 +46,7 @@ class GridEnv(AbstractEnv[Int[Array, ""], GridState]):
 
     @property
     def spec(self) -> Spec:
-        obs = jax.ShapeDtypeStruct((self.size * self.size,), jnp.float32)
+        obs = jax.ShapeDtypeStruct((2 * self.size,), jnp.float32)
         return Spec(obs, jax.ShapeDtypeStruct((), jnp.int32), len(MOVES))
 
     @property
@@ -54,10 +54,10 @@ class GridEnv(AbstractEnv[Int[Array, ""], GridState]):
         """Rewards above it are paid on the goal alone."""
         return (self.goal_reward + self.step_reward) / 2
 
-    def reset(self, task: Int[Array, ""], *, key: Key[Array, ""]) -> tuple[GridState, Float[Array, " cells"]]:
+    def reset(self, task: Int[Array, ""], *, key: Key[Array, ""]) -> tuple[GridState, Float[Array, " position"]]:
         del task, key
         state = GridState(jnp.asarray(self.start, jnp.int32), jnp.zeros((), jnp.int32))
-        return state, one_hot_cell(state.cell, self.size)
+        return state, one_hot_position(state.cell, self.size)
 
     def step(
         self, task: Int[Array, ""], state: GridState, action: Int[Array, ""], *, key: Key[Array, ""]
@@ -66,7 +66,7 @@ class GridEnv(AbstractEnv[Int[Array, ""], GridState]):
         cell = move(state.cell, action, self.size)
         reward = jnp.where(cell == task, self.goal_reward, self.step_reward)
         state = GridState(cell, state.time + 1)
-        return state, EnvStep(one_hot_cell(cell, self.size), reward, jnp.zeros((), bool), state.time >= self.horizon)
+        return state, EnvStep(one_hot_position(cell, self.size), reward, jnp.zeros((), bool), state.time >= self.horizon)
 
     def goal_known_return(self, task: Int[Array, ""]) -> Float[Array, ""]:
         """The return of an episode that goes straight to the goal and stays: the best there is."""

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Float
 
+from quickstudy.envs.grid_geometry import cell_of
 from quickstudy.types import Trajectory
 
 
@@ -31,5 +32,5 @@ def grid_replay(size: int, marks: dict[str, Any], trajectory: Trajectory) -> dic
 
     ``marks`` says what else there is to draw: ``start``, ``goal``, or labelled ``marks``.
     """
-    episodes = [{"cells": path.argmax(-1).tolist(), "rewards": rewards} for path, rewards in episode_paths(trajectory)]
+    episodes = [{"cells": cell_of(path).tolist(), "rewards": rewards} for path, rewards in episode_paths(trajectory)]
     return {"kind": "grid", "size": size, **marks, "episodes": episodes}

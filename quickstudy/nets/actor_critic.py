@@ -1,10 +1,12 @@
 """Actor-critics: a policy and a value from what a stream shows, with memory or without."""
 
 import abc
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from quickstudy.nets.features import num_obs_features, num_timestep_features, obs_features, timestep_features
@@ -32,33 +34,62 @@ class AbstractActorCritic(eqx.Module):
         """Policies and values of a whole stream ``[T, ...]`` from the start of its trial."""
 
 
+class Memory(NamedTuple):
+    """What a recurrent stream remembers: the layer's hidden state, and the observation before this one."""
+
+    hidden: PyTree[Array]
+    obs: Float[Array, " F"]
+
+
 class RecurrentActorCritic(AbstractActorCritic):
-    """Features of the time step into a recurrent layer, a policy head and a value head on its output."""
+    """The last transition into a recurrent layer, a policy head and a value head on its output.
+
+    The layer reads the observation that the previous action was taken in beside what came of it: without it, it would
+    have to remember where a reward was earned before it could learn from it. With a ``readout``, a hidden layer that
+    sees the observation once more stands between memory and heads, so that what to do *here* can be looked up in what
+    is known of everywhere.
+    """
 
     cell: AbstractCell
+    readout: eqx.nn.Linear | None
     policy: PolicyHead
     value: eqx.nn.Linear
     num_actions: int | None
+    num_obs: int
 
-    def __init__(self, spec: Spec, *, cell: CellName, width: int, key: Key[Array, ""]):
-        k_cell, k_policy, k_value = jax.random.split(key, 3)
-        self.cell = make_cell(cell, num_timestep_features(spec), width, key=k_cell)
-        self.policy = PolicyHead(width, spec, key=k_policy)
-        self.value = orthogonal_linear(width, 1, scale=1.0, key=k_value)
+    def __init__(self, spec: Spec, *, cell: CellName, width: int, readout: int, key: Key[Array, ""]):
+        k_cell, k_readout, k_policy, k_value = jax.random.split(key, 4)
+        self.num_obs = num_obs_features(spec)
+        self.cell = make_cell(cell, self.num_obs + num_timestep_features(spec), width, key=k_cell)
+        self.readout = None
+        if readout:
+            self.readout = orthogonal_linear(width + self.num_obs, readout, scale=math.sqrt(2), key=k_readout)
+        self.policy = PolicyHead(readout or width, spec, key=k_policy)
+        self.value = orthogonal_linear(readout or width, 1, scale=1.0, key=k_value)
         self.num_actions = spec.num_actions
 
-    def initial_carry(self) -> PyTree[Array]:
-        return self.cell.initial()
+    def initial_carry(self) -> Memory:
+        return Memory(self.cell.initial(), jnp.zeros(self.num_obs))
 
-    def step(self, carry: PyTree[Array], timestep: TimeStep) -> tuple[PyTree[Array], Policy, Float[Array, ""]]:
-        carry = self.cell.advance(carry, timestep_features(timestep, self.num_actions))
-        features = self.cell.output(carry)
-        return carry, self.policy(features), self.value(features)[0]
+    def step(self, carry: Memory, timestep: TimeStep) -> tuple[Memory, Policy, Float[Array, ""]]:
+        obs = obs_features(timestep)
+        x = jnp.concatenate([carry.obs, timestep_features(timestep, self.num_actions)])
+        hidden = self.cell.advance(carry.hidden, x)
+        features = self._features(self.cell.output(hidden), obs)
+        return Memory(hidden, obs), self.policy(features), self.value(features)[0]
 
     def unroll(self, timesteps: TimeStep, *, remat: bool) -> tuple[Any, Float[Array, " T"]]:
+        obs = jax.vmap(obs_features)(timesteps)
+        before = jnp.concatenate([jnp.zeros_like(obs[:1]), obs[:-1]])
         xs = jax.vmap(lambda timestep: timestep_features(timestep, self.num_actions))(timesteps)
-        features = unroll(self.cell, self.cell.initial(), xs, remat=remat)
+        outputs = unroll(self.cell, self.cell.initial(), jnp.concatenate([before, xs], -1), remat=remat)
+        features = jax.vmap(self._features)(outputs, obs)
         return jax.vmap(self.policy)(features), jax.vmap(self.value)(features)[:, 0]
+
+    def _features(self, output: Float[Array, " H"], obs: Float[Array, " F"]) -> Float[Array, " D"]:
+        if self.readout is None:
+            return output
+        return jax.nn.relu(self.readout(jnp.concatenate([output, obs])))
 
 
 class MemorylessActorCritic(AbstractActorCritic):

@@ -1,4 +1,8 @@
-"""What a stream shows, as one flat vector: observation, previous action, previous reward, episode border."""
+"""What a stream shows, as one flat vector: observation, previous action, previous reward, episode border.
+
+A discrete previous action enters twice, one-hot and one-hot times the reward: what *that* action paid. A recurrent
+layer adds its inputs up, so a running sum of wins for each action is one weight away instead of a product to be learned.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +18,7 @@ def num_obs_features(spec: Spec) -> int:
 
 def num_timestep_features(spec: Spec) -> int:
     """Length of `timestep_features` for a family."""
-    actions = _size(spec.action.shape) if spec.num_actions is None else spec.num_actions
+    actions = _size(spec.action.shape) if spec.num_actions is None else 2 * spec.num_actions
     return num_obs_features(spec) + actions + 2
 
 
@@ -26,7 +30,11 @@ def obs_features(timestep: TimeStep) -> Float[Array, " F"]:
 def timestep_features(timestep: TimeStep, num_actions: int | None) -> Float[Array, " F"]:
     """Everything that RL² reads (Duan et al. 2016): observation, previous action and reward, and ``first``."""
     action = timestep.prev_action
-    action = jnp.ravel(action) if num_actions is None else jax.nn.one_hot(action, num_actions)
+    if num_actions is None:
+        action = jnp.ravel(action)
+    else:
+        chosen = jax.nn.one_hot(action, num_actions)
+        action = jnp.concatenate([chosen, chosen * timestep.prev_reward])
     scalars = jnp.stack([timestep.prev_reward, timestep.first.astype(jnp.float32)])
     return jnp.concatenate([obs_features(timestep), action, scalars])
 

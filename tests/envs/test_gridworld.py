@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from quickstudy.algorithms.baselines.random import RandomLearner
-from quickstudy.envs.grid_geometry import MOVES, distance, move, move_towards
+from quickstudy.envs.grid_geometry import MOVES, cell_of, distance, move, move_towards
 from quickstudy.envs.gridworld import GridEnv, GridNavigation
 from quickstudy.errors import InvalidArgument
 from quickstudy.trial import run_trial
@@ -16,11 +16,11 @@ KEY = jax.random.key(0)
 
 def play(env, task, actions):
     state, obs = env.reset(task, key=KEY)
-    cells, steps = [int(obs.argmax())], []
+    cells, steps = [int(cell_of(obs))], []
     take = jax.jit(lambda state, action: env.step(task, state, action, key=KEY))
     for action in actions:
         state, step = take(state, jnp.asarray(action))
-        cells.append(int(step.obs.argmax()))
+        cells.append(int(cell_of(step.obs)))
         steps.append(step)
     return cells, steps
 

@@ -28,17 +28,19 @@ def _network(kind, spec):
     key = jax.random.key(0)
     if kind == "memoryless":
         return MemorylessActorCritic(spec, width=8, depth=2, key=key)
-    return RecurrentActorCritic(spec, cell=kind, width=8, key=key)
+    cell, _, readout = kind.partition("+")
+    return RecurrentActorCritic(spec, cell=cell, width=8, readout=int(readout or 0), key=key)
 
 
 CASES = [
     ("gru", DISCRETE),
+    ("gru+6", DISCRETE),
     ("gru", CONTINUOUS),
     ("lstm", DISCRETE),
     ("memoryless", DISCRETE),
     ("memoryless", CONTINUOUS),
 ]
-IDS = ["gru", "gru, continuous", "lstm", "memoryless", "memoryless, continuous"]
+IDS = ["gru", "gru with readout", "gru, continuous", "lstm", "memoryless", "memoryless, continuous"]
 
 
 @pytest.mark.parametrize(("kind", "spec"), CASES, ids=IDS)

@@ -17,9 +17,9 @@ def _timestep(action):
     return TimeStep(OBS, action, jnp.asarray(-0.5), jnp.asarray(True))
 
 
-def test_discrete_actions_enter_one_hot():
+def test_discrete_actions_enter_one_hot_and_with_what_they_paid():
     got = timestep_features(_timestep(jnp.asarray(1)), 3)
-    np.testing.assert_array_equal(got, [1, 2, 3, 4, 5, 0, 1, 0, -0.5, 1])
+    np.testing.assert_array_equal(got, [1, 2, 3, 4, 5, 0, 1, 0, 0, -0.5, 0, -0.5, 1])
     assert got.shape == (num_timestep_features(DISCRETE),)
     assert got.dtype == jnp.float32
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Key
 
-from quickstudy.envs.grid_geometry import cells_mask, move, move_towards
+from quickstudy.envs.grid_geometry import cell_of, cells_mask, move, move_towards
 from quickstudy.learner import AbstractLearner
 from quickstudy.types import Info, TimeStep, Trajectory
 
@@ -106,7 +106,7 @@ class PosteriorSampling(AbstractLearner[None, None, SamplingCarry]):
         belief = carry.belief.observe(carry.cell, looked, found)
         stale = timestep.first | found | (self.redraw & belief.missed)
         belief = belief.draw(cells_mask(self.candidates, self.size), stale, key=k_draw)
-        here = jnp.argmax(timestep.obs).astype(jnp.int32)
+        here = cell_of(timestep.obs)
         action = move_towards(here, belief.target, self.size, key=k_move)
         return action, SamplingCarry(move(here, action, self.size), belief), None
 
@@ -145,7 +145,7 @@ class SweepSearch(AbstractLearner[Int[Array, " L"], None, SweepCarry]):
         del state
         found = (carry.cell != UNKNOWN) & (timestep.prev_reward > self.threshold)
         goal = jnp.where(found, carry.cell, carry.goal)
-        here = jnp.argmax(timestep.obs).astype(jnp.int32)
+        here = cell_of(timestep.obs)
         planned = jnp.where(carry.time < params.shape[0], params[carry.time], 0)
         action = jnp.where(goal == UNKNOWN, planned, move_towards(here, goal, self.size, key=key))
         return action, SweepCarry(move(here, action, self.size), goal, carry.time + 1), None

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from quickstudy.algorithms.baselines.goal_search import UNKNOWN, Belief
-from quickstudy.envs.grid_geometry import move, move_towards
+from quickstudy.envs.grid_geometry import cell_of, move, move_towards
 from quickstudy.learner import AbstractLearner
 from quickstudy.types import Info, TimeStep, Trajectory
 
@@ -63,7 +63,7 @@ class KeyDoorSampling(AbstractLearner[None, None, KeyDoorCarry]):
             key=carry.key.draw(self._everywhere(), timestep.first | carry.key.missed, key=k_key),
             door=carry.door.draw(self._everywhere(), timestep.first | carry.door.missed, key=k_door),
         )
-        here = jnp.argmax(timestep.obs).astype(jnp.int32)
+        here = cell_of(timestep.obs)
         target = jnp.where(carry.has_key, carry.door.target, carry.key.target)
         action = move_towards(here, jnp.where(carry.opened, here, target), self.size, key=k_move)
         return action, carry._replace(cell=move(here, action, self.size)), None

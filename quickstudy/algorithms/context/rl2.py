@@ -36,6 +36,8 @@ class RL2(AbstractMetaAlgorithm):
     """Recurrent cell."""
     width: int = 64
     """Units of the recurrent cell."""
+    readout: int = 0
+    """Units of the layer between memory and heads, which sees the observation once more; 0 for none."""
     ppo: PPO = PPO()
     """The outer loop."""
 
@@ -46,7 +48,7 @@ class RL2(AbstractMetaAlgorithm):
 
     def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
         """A freshly initialised network and optimiser for families of this ``spec``."""
-        return self.ppo.init(RecurrentActorCritic(spec, cell=self.cell, width=self.width, key=key))
+        return self.ppo.init(RecurrentActorCritic(spec, cell=self.cell, width=self.width, readout=self.readout, key=key))
 
     def update(self, state: MetaState, trials: Trial, *, key: Key[Array, ""]) -> tuple[MetaState, Info]:
         """One PPO update on the trials of K tasks."""
