@@ -44,7 +44,7 @@ class KeyDoorState(NamedTuple):
 class KeyDoorEnv(AbstractEnv[KeyDoor, KeyDoorState]):
     """Find an invisible key, then an invisible door: reward 1 for each, once an episode, and 0 otherwise.
 
-    The observation is the agent's cell, one-hot: it shows neither key nor door, nor whether the key is held. An
+    The observation is the agent's x and y, each one-hot: it shows neither key nor door, nor whether the key is held. An
     episode starts in a uniformly random cell and lasts ``horizon`` steps. Key and door may share a cell; both are
     then paid at once.
     """
@@ -72,7 +72,9 @@ class KeyDoorEnv(AbstractEnv[KeyDoor, KeyDoorState]):
         opened = state.opened | (has_key & (cell == task.door))
         reward = (has_key & ~state.has_key).astype(jnp.float32) + (opened & ~state.opened)
         state = KeyDoorState(cell, state.time + 1, has_key, opened)
-        return state, EnvStep(one_hot_position(cell, self.size), reward, jnp.zeros((), bool), state.time >= self.horizon)
+        return state, EnvStep(
+            one_hot_position(cell, self.size), reward, jnp.zeros((), bool), state.time >= self.horizon
+        )
 
     def goal_known_return(self, task: KeyDoor) -> Float[Array, ""]:
         """The expected return of an episode that goes straight to the key and then to the door, over its start."""
@@ -88,8 +90,8 @@ class DarkRoom(AbstractFamily):
     does not end the episode. It is uniform over all cells, the middle included.
 
     The source measures on held-out tasks, so goals are dealt out to training, validation and test, 8 : 1 : 1 (shares
-    of our choosing; ``goals="disjoint"``). With a one-hot observation this also asks the network to act on cells that
-    it was never rewarded in; ``"shared"`` lets all splits draw from all cells, as grid navigation does. There is no
+    of our choosing; ``goals="disjoint"``). This also asks the network to act on cells that it was never rewarded
+    in; ``"shared"`` lets all splits draw from all cells, as grid navigation does. There is no
     split out of distribution: no cells are left for it.
     """
 

@@ -66,7 +66,9 @@ class GridEnv(AbstractEnv[Int[Array, ""], GridState]):
         cell = move(state.cell, action, self.size)
         reward = jnp.where(cell == task, self.goal_reward, self.step_reward)
         state = GridState(cell, state.time + 1)
-        return state, EnvStep(one_hot_position(cell, self.size), reward, jnp.zeros((), bool), state.time >= self.horizon)
+        return state, EnvStep(
+            one_hot_position(cell, self.size), reward, jnp.zeros((), bool), state.time >= self.horizon
+        )
 
     def goal_known_return(self, task: Int[Array, ""]) -> Float[Array, ""]:
         """The return of an episode that goes straight to the goal and stays: the best there is."""

@@ -3,6 +3,7 @@
 import itertools
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -32,5 +33,8 @@ def grid_replay(size: int, marks: dict[str, Any], trajectory: Trajectory) -> dic
 
     ``marks`` says what else there is to draw: ``start``, ``goal``, or labelled ``marks``.
     """
-    episodes = [{"cells": cell_of(path).tolist(), "rewards": rewards} for path, rewards in episode_paths(trajectory)]
+    episodes = [
+        {"cells": cell_of(jnp.asarray(path)).tolist(), "rewards": rewards}
+        for path, rewards in episode_paths(trajectory)
+    ]
     return {"kind": "grid", "size": size, **marks, "episodes": episodes}

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from quickstudy.nets.features import num_obs_features, num_timestep_features, obs_features, timestep_features
+from quickstudy.nets.features import num_obs_features, num_transition_features, obs_features, transition_features
 from quickstudy.nets.init import orthogonal_linear
 from quickstudy.nets.policy import Categorical, DiagonalGaussian, PolicyHead
 from quickstudy.nets.recurrent import AbstractCell, CellName, make_cell, unroll
@@ -56,11 +56,13 @@ class RecurrentActorCritic(AbstractActorCritic):
     value: eqx.nn.Linear
     num_actions: int | None
     num_obs: int
+    pairs: bool
 
-    def __init__(self, spec: Spec, *, cell: CellName, width: int, readout: int, key: Key[Array, ""]):
+    def __init__(self, spec: Spec, *, cell: CellName, width: int, readout: int, pairs: bool, key: Key[Array, ""]):
         k_cell, k_readout, k_policy, k_value = jax.random.split(key, 4)
         self.num_obs = num_obs_features(spec)
-        self.cell = make_cell(cell, self.num_obs + num_timestep_features(spec), width, key=k_cell)
+        self.pairs = pairs
+        self.cell = make_cell(cell, num_transition_features(spec, pairs=pairs), width, key=k_cell)
         self.readout = None
         if readout:
             self.readout = orthogonal_linear(width + self.num_obs, readout, scale=math.sqrt(2), key=k_readout)
@@ -73,18 +75,20 @@ class RecurrentActorCritic(AbstractActorCritic):
 
     def step(self, carry: Memory, timestep: TimeStep) -> tuple[Memory, Policy, Float[Array, ""]]:
         obs = obs_features(timestep)
-        x = jnp.concatenate([carry.obs, timestep_features(timestep, self.num_actions)])
-        hidden = self.cell.advance(carry.hidden, x)
+        hidden = self.cell.advance(carry.hidden, self._inputs(carry.obs, timestep))
         features = self._features(self.cell.output(hidden), obs)
         return Memory(hidden, obs), self.policy(features), self.value(features)[0]
 
     def unroll(self, timesteps: TimeStep, *, remat: bool) -> tuple[Any, Float[Array, " T"]]:
         obs = jax.vmap(obs_features)(timesteps)
         before = jnp.concatenate([jnp.zeros_like(obs[:1]), obs[:-1]])
-        xs = jax.vmap(lambda timestep: timestep_features(timestep, self.num_actions))(timesteps)
-        outputs = unroll(self.cell, self.cell.initial(), jnp.concatenate([before, xs], -1), remat=remat)
+        xs = jax.vmap(self._inputs)(before, timesteps)
+        outputs = unroll(self.cell, self.cell.initial(), xs, remat=remat)
         features = jax.vmap(self._features)(outputs, obs)
         return jax.vmap(self.policy)(features), jax.vmap(self.value)(features)[:, 0]
+
+    def _inputs(self, prev_obs: Float[Array, " F"], timestep: TimeStep) -> Float[Array, " I"]:
+        return transition_features(prev_obs, timestep, self.num_actions, pairs=self.pairs)
 
     def _features(self, output: Float[Array, " H"], obs: Float[Array, " F"]) -> Float[Array, " D"]:
         if self.readout is None:

@@ -1,7 +1,7 @@
 """What a stream shows, as one flat vector: observation, previous action, previous reward, episode border.
 
 A discrete previous action enters twice, one-hot and one-hot times the reward: what *that* action paid. A recurrent
-layer adds its inputs up, so a running sum of wins for each action is one weight away instead of a product to be learned.
+layer adds its inputs up, so a running sum of wins for each action is one weight away, and no product to be learned.
 """
 
 import jax
@@ -37,6 +37,28 @@ def timestep_features(timestep: TimeStep, num_actions: int | None) -> Float[Arra
         action = jnp.concatenate([chosen, chosen * timestep.prev_reward])
     scalars = jnp.stack([timestep.prev_reward, timestep.first.astype(jnp.float32)])
     return jnp.concatenate([obs_features(timestep), action, scalars])
+
+
+def num_transition_features(spec: Spec, *, pairs: bool) -> int:
+    """Length of `transition_features` for a family."""
+    num_obs = num_obs_features(spec)
+    num_pairs = num_obs * spec.num_actions if pairs and spec.num_actions is not None else 0
+    return num_obs + num_timestep_features(spec) + 2 * num_pairs
+
+
+def transition_features(
+    prev_obs: Float[Array, " O"], timestep: TimeStep, num_actions: int | None, *, pairs: bool
+) -> Float[Array, " F"]:
+    """`timestep_features`, and the features of the observation that the previous action was taken in.
+
+    With ``pairs`` and discrete actions also the outer product of that observation and that action, and the same times
+    the reward: where states are one-hot, which state-action pair was visited, and what it paid.
+    """
+    features = [prev_obs, timestep_features(timestep, num_actions)]
+    if pairs and num_actions is not None:
+        pair = jnp.outer(prev_obs, jax.nn.one_hot(timestep.prev_action, num_actions)).ravel()
+        features += [pair, pair * timestep.prev_reward]
+    return jnp.concatenate(features)
 
 
 def _size(shape: tuple[int, ...]) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from quickstudy.algorithms.baselines.random import RandomLearner
-from quickstudy.envs.grid_geometry import MOVES, cell_of, distance, move, move_towards
+from quickstudy.envs.grid_geometry import MOVES, cell_of, distance, move, move_towards, one_hot_position
 from quickstudy.envs.gridworld import GridEnv, GridNavigation
 from quickstudy.errors import InvalidArgument
 from quickstudy.trial import run_trial
@@ -23,6 +23,14 @@ def play(env, task, actions):
         cells.append(int(cell_of(step.obs)))
         steps.append(step)
     return cells, steps
+
+
+def test_the_observation_is_two_coordinates_and_shows_every_cell():
+    _, obs = GridNavigation().env.reset(jnp.asarray(2), key=KEY)
+    np.testing.assert_array_equal(obs, [1, 0, 0, 0, 0, 1, 0, 0, 0, 0])
+    np.testing.assert_array_equal(one_hot_position(jnp.asarray(7), 5), [0, 0, 1, 0, 0, 0, 1, 0, 0, 0])
+    cells = jnp.arange(25)
+    np.testing.assert_array_equal(cell_of(jax.vmap(lambda cell: one_hot_position(cell, 5))(cells)), cells)
 
 
 def test_walls_hold_the_agent_and_moves_are_as_numbered():

@@ -29,7 +29,7 @@ def _network(kind, spec):
     if kind == "memoryless":
         return MemorylessActorCritic(spec, width=8, depth=2, key=key)
     cell, _, readout = kind.partition("+")
-    return RecurrentActorCritic(spec, cell=cell, width=8, readout=int(readout or 0), key=key)
+    return RecurrentActorCritic(spec, cell=cell, width=8, readout=int(readout or 0), pairs=bool(readout), key=key)
 
 
 CASES = [
@@ -40,7 +40,7 @@ CASES = [
     ("memoryless", DISCRETE),
     ("memoryless", CONTINUOUS),
 ]
-IDS = ["gru", "gru with readout", "gru, continuous", "lstm", "memoryless", "memoryless, continuous"]
+IDS = ["gru", "gru with readout and pairs", "gru, continuous", "lstm", "memoryless", "memoryless, continuous"]
 
 
 @pytest.mark.parametrize(("kind", "spec"), CASES, ids=IDS)

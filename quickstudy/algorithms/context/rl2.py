@@ -13,9 +13,11 @@ Differs from the paper:
 1. PPO with minibatches over tasks instead of TRPO on the whole batch (Duan) or asynchronous A2C (Wang).
 2. The policy and the value read one recurrent core; Duan et al. train a separate recurrent baseline.
 3. The border input marks the *beginning* of an episode instead of its termination, one step later: the same bit.
-4. Entropy bonus and learning rate fall linearly over training; the paper uses neither bonus nor schedule.
-5. Value targets are standardised by running moments.
-6. Batches of 10,000 to 100,000 environment steps instead of 50,000 to 250,000, and networks of 64 to 128 units
+4. The network reads the previous observation too, and a discrete action once more times the reward that it earned;
+   a hidden layer between memory and heads is an option.
+5. Entropy bonus and learning rate fall linearly over training; the paper uses neither bonus nor schedule.
+6. Value targets are standardised by running moments.
+7. Batches of 10,000 to 100,000 environment steps instead of 50,000 to 250,000, and networks of 64 to 128 units
    instead of 256.
 """
 
@@ -23,6 +25,7 @@ from jaxtyping import Array, Key
 
 from quickstudy.algorithms.actor_critic import ActorCriticLearner
 from quickstudy.algorithms.ppo import PPO, lifetime_targets
+from quickstudy.errors import InvalidArgument, require_positive
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
 from quickstudy.nets.actor_critic import RecurrentActorCritic
 from quickstudy.nets.recurrent import CellName
@@ -38,8 +41,15 @@ class RL2(AbstractMetaAlgorithm):
     """Units of the recurrent cell."""
     readout: int = 0
     """Units of the layer between memory and heads, which sees the observation once more; 0 for none."""
+    pairs: bool = False
+    """Read the previous observation and a discrete action also as a pair (their outer product), for one-hot states."""
     ppo: PPO = PPO()
     """The outer loop."""
+
+    def __check_init__(self):
+        require_positive(width=self.width)
+        if self.readout < 0:
+            raise InvalidArgument(f"readout must be at least 0 (no readout layer), got {self.readout}")
 
     @property
     def learner(self) -> ActorCriticLearner:
@@ -48,7 +58,10 @@ class RL2(AbstractMetaAlgorithm):
 
     def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
         """A freshly initialised network and optimiser for families of this ``spec``."""
-        return self.ppo.init(RecurrentActorCritic(spec, cell=self.cell, width=self.width, readout=self.readout, key=key))
+        network = RecurrentActorCritic(
+            spec, cell=self.cell, width=self.width, readout=self.readout, pairs=self.pairs, key=key
+        )
+        return self.ppo.init(network)
 
     def update(self, state: MetaState, trials: Trial, *, key: Key[Array, ""]) -> tuple[MetaState, Info]:
         """One PPO update on the trials of K tasks."""
