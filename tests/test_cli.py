@@ -114,7 +114,7 @@ def test_the_whole_journey(capsys, tmp_path):
     config["method_options"]["width"] = 5
     opened.config_file.write_text(json.dumps(config))
     err = fails(capsys, "evaluate", run)
-    assert "float32[2,12,5] in the checkpoint and float32[2,15,5] here" in err
+    assert "float32[2,12,8] in the checkpoint and float32[2,15,8] here" in err
     assert len(err.strip().splitlines()) == 1
 
 
