@@ -39,8 +39,8 @@ def init_train_state(
     """The state before training: ``num_seeds`` independent initialisations."""
     require_positive(num_seeds=num_seeds)
     k_init, k_run = jax.random.split(key)
-    # Mapped as updates are and not by vmap: a batched QR factorisation (orthogonal weights) makes jaxlib wait inside its
-    # thread pool for work that it queues there, and two at once on two cores wait for ever.
+    # Mapped as updates are, and not by vmap: a batched QR factorisation (orthogonal weights) makes jaxlib wait inside
+    # its thread pool for work that it queues there, and two at once on two cores wait for ever.
     init = eqx.filter_jit(map_seeds(lambda k: algorithm.init(collector.spec, key=k)))
     meta = init(jax.random.split(k_init, num_seeds))
     meta, keys = place_seeds((meta, jax.random.split(k_run, num_seeds)), num_seeds)
