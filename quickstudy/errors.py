@@ -20,6 +20,14 @@ class CheckpointError(QuickstudyError):
     """A checkpoint cannot be read, or does not belong to what it is loaded into."""
 
 
+class EnvironmentFailed(QuickstudyError, RuntimeError):
+    """Environments failed more often than they may be restarted."""
+
+
+class OutOfOrder(QuickstudyError, RuntimeError):
+    """An agent was asked for something that the step before does not allow."""
+
+
 class RunExists(QuickstudyError, FileExistsError):
     """The run directory already holds a run."""
 

@@ -12,12 +12,14 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from quickstudy.collect.base import AbstractCollector
 from quickstudy.errors import InvalidArgument, require_positive
-from quickstudy.family import AbstractYardstick
+from quickstudy.family import AbstractReference, AbstractYardstick
+from quickstudy.host.world import to_task
 from quickstudy.learner import AbstractLearner
 from quickstudy.ops.returns import episode_returns
 from quickstudy.statistics import both, mean_estimate
 from quickstudy.tasks.base import TaskSplit
 from quickstudy.types import Action, Budget, Info, Snapshot, TimeStep, Trajectory, Trial
+from quickstudy.yardsticks import CollectedYardstick, HostYardstick
 
 CHUNK = 1024
 """Tasks that are evaluated at once: bounds the memory of an evaluation."""
@@ -89,7 +91,7 @@ def evaluate(
     num_tasks: int,
     num_episodes: int,
     key: Key[Array, ""],
-    yardsticks: Sequence[AbstractYardstick] = (),
+    yardsticks: Sequence[AbstractReference] = (),
     num_replays: int = 4,
 ) -> Evaluation:
     """Measure a trained learner on ``num_tasks`` tasks of a split; all seeds see the same tasks.
@@ -123,6 +125,11 @@ def evaluate(
     def plain(learner: AbstractLearner) -> Callable[[PyTree, Key[Array, ""]], Trajectory]:
         return lambda chunk, k: _trials(learner, params, collector, chunk, budget, num_seeds, k).trajectory
 
+    def reference(yardstick: AbstractReference) -> Float[np.ndarray, "K E"]:
+        keys = jax.random.split(k_yardsticks, (len(chunks), jax.tree.leaves(chunks[0])[0].shape[0]))
+        pairs = zip(chunks, keys, strict=True)
+        return np.concatenate([_reference(yardstick, c, collector, budget, num_episodes, k) for c, k in pairs])
+
     shuffled = None
     if num_episodes > 1:
         last = returns(lambda c, k: _shuffled(learner, params, collector, c, budget, num_seeds, num_episodes, k))[
@@ -134,7 +141,7 @@ def evaluate(
         adapted=returns(plain(learner)),
         unadapted=returns(plain(Unadapted(learner))),
         shuffled=shuffled,
-        yardsticks={y.name: _yardstick(y, chunks, num_tasks, k_yardsticks) for y in yardsticks},
+        yardsticks={y.name: reference(y)[:num_tasks] for y in yardsticks},
         trials=jax.tree.map(lambda x: x[0, :num_replays] if eqx.is_array(x) else x, shown),
     )
 
@@ -158,7 +165,7 @@ def summarize(evaluation: Evaluation, *, confidence: float = 0.95) -> dict[str, 
     }
     if evaluation.shuffled is not None:
         summary["shuffled"] = {"last": both(evaluation.shuffled[..., -1], confidence)}
-    if evaluation.yardsticks:
+    if len(evaluation.yardsticks) > 1:
         summary |= _against(evaluation, confidence)
     return summary
 
@@ -267,13 +274,25 @@ def _returns(trajectory: Trajectory, num_episodes: int) -> Float[Array, "S K E"]
     return jax.vmap(jax.vmap(one))(trajectory.reward, trajectory.terminated | trajectory.truncated)
 
 
-def _yardstick(
-    yardstick: AbstractYardstick, chunks: list[PyTree], num_tasks: int, key: Key[Array, ""]
+def _reference(
+    yardstick: AbstractReference,
+    tasks: PyTree,
+    collector: AbstractCollector,
+    budget: Budget,
+    num_episodes: int,
+    keys: Key[Array, " K"],
 ) -> Float[np.ndarray, "K E"]:
-    size = jax.tree.leaves(chunks[0])[0].shape[0]
-    keys = jax.random.split(key, (len(chunks), size))
-    parts = [np.asarray(_yardstick_returns(yardstick, c, k)) for c, k in zip(chunks, keys, strict=True)]
-    return np.concatenate(parts)[:num_tasks]
+    """Returns of a reference in K tasks, each kind in its own way."""
+    if isinstance(yardstick, AbstractYardstick):
+        return np.asarray(_yardstick_returns(yardstick, tasks, keys))
+    if isinstance(yardstick, CollectedYardstick):
+        trials = collector.collect(yardstick.learner, yardstick.params, tasks, budget, key=keys[0])
+        return np.asarray(_returns(jax.tree.map(lambda x: x[None], trials.trajectory), num_episodes))[0]
+    if isinstance(yardstick, HostYardstick):
+        values = jax.tree.map(np.asarray, tasks)
+        each = [to_task(jax.tree.map(lambda x, k=k: x[k], values)) for k in range(len(keys))]
+        return np.stack([yardstick.returns(task) for task in each])
+    raise InvalidArgument(f"yardstick {yardstick.name!r} must be a yardstick, got a {type(yardstick).__name__}")
 
 
 @eqx.filter_jit

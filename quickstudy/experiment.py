@@ -14,10 +14,12 @@ import numpy as np
 from quickstudy import catalog
 from quickstudy.adaptation import adapt
 from quickstudy.checkpoint import Checkpointer
+from quickstudy.collect.base import AbstractCollector
 from quickstudy.collect.graph import GraphCollector
 from quickstudy.errors import CheckpointError, require_positive
 from quickstudy.evaluation import Evaluation, evaluate, summarize
 from quickstudy.family import AbstractFamily
+from quickstudy.host.family import HostFamily
 from quickstudy.logging import AbstractLogger
 from quickstudy.meta import AbstractMetaAlgorithm
 from quickstudy.ops.returns import episode_returns
@@ -96,9 +98,10 @@ class Experiment:
         return catalog.method(self.method).build(self.method_options, self.family_options)
 
     @property
-    def collector(self) -> GraphCollector:
-        """The collector of the family's trials."""
-        return GraphCollector(self.family_options.env)
+    def collector(self) -> AbstractCollector:
+        """A collector of the family's trials."""
+        family = self.family_options
+        return family.collector if isinstance(family, HostFamily) else GraphCollector(family.env)  # pyright: ignore[reportArgumentType]
 
     @property
     def budget(self) -> Budget:

@@ -7,12 +7,19 @@ import equinox as eqx
 from jaxtyping import Array, Float, Key, PyTree
 
 from quickstudy.envs.base import AbstractEnv
+from quickstudy.envs.host import HostEnv
 from quickstudy.tasks.base import AbstractTaskDistribution, SplitName, TaskSplit
 from quickstudy.types import Budget, Trajectory
 
 
-class AbstractYardstick(eqx.Module):
-    """A reference policy with its value on a task: what a method's numbers are read against."""
+class AbstractReference(eqx.Module):
+    """Something that a method's numbers are read against."""
+
+    name: eqx.AbstractVar[str]
+
+
+class AbstractYardstick(AbstractReference):
+    """A reference policy with its value on a task, as a compiled function."""
 
     name: eqx.AbstractVar[str]
 
@@ -29,8 +36,8 @@ class AbstractFamily(eqx.Module):
 
     @property
     @abc.abstractmethod
-    def env(self) -> AbstractEnv:
-        """The dynamics that the tasks share."""
+    def env(self) -> AbstractEnv | HostEnv:
+        """The dynamics that the tasks share: compiled, or of Gymnasium (`quickstudy.host`)."""
 
     @property
     @abc.abstractmethod
@@ -51,7 +58,7 @@ class AbstractFamily(eqx.Module):
         """
 
     @abc.abstractmethod
-    def yardsticks(self) -> tuple[AbstractYardstick, ...]:
+    def yardsticks(self) -> tuple[AbstractReference, ...]:
         """Reference policies. The first is the floor (random), the last the ceiling of the normalised score."""
 
     @abc.abstractmethod

@@ -21,6 +21,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
@@ -109,3 +110,18 @@ def place_tasks(tasks: PyTree, num_seeds: int) -> PyTree:
     if num_devices == 1 or num_seeds >= num_devices or not leaves or leaves[0].shape[1] % num_devices:
         return tasks
     return jax.device_put(tasks, NamedSharding(mesh("task"), PartitionSpec(None, "task")))
+
+
+def to_default_device(tree: PyTree) -> PyTree:
+    """Arrays on one device and bound to none, so that results computed from them can join any layout later."""
+
+    def one(x: Any) -> Any:
+        if not isinstance(x, jax.Array) or not x.committed:
+            return x
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(
+                jnp.asarray(np.asarray(jax.random.key_data(x))), impl=jax.random.key_impl(x)
+            )
+        return jnp.asarray(np.asarray(x))
+
+    return jax.tree.map(one, tree)

@@ -12,7 +12,7 @@ from quickstudy.collect.base import AbstractCollector
 from quickstudy.errors import InvalidArgument, NonFinite, require_positive
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
 from quickstudy.parallel import map_seeds, place_seeds, place_tasks
-from quickstudy.tasks.base import TaskSplit
+from quickstudy.tasks.base import AbstractHostTaskDistribution, TaskSplit
 from quickstudy.types import Budget, Info, Trajectory
 
 Metrics = dict[str, np.ndarray]
@@ -104,22 +104,32 @@ def _iterate(
     num_tasks: int,
     state: TrainState,
 ) -> tuple[TrainState, Info]:
-    batch, k_collect, k_update = _draw(tasks, num_tasks, state.key, state.step)
-    batch = place_tasks(batch, state.key.shape[0])
+    k_tasks, k_collect, k_update = _keys(state.key, state.step)
+    batch = place_tasks(_draw(tasks, num_tasks, k_tasks), state.key.shape[0])
     trials = collector.collect_seeds(algorithm.learner, state.meta.params, batch, budget, key=k_collect)
     meta, info = _update(algorithm, state.meta, trials, k_update)
     return TrainState(meta, state.key, state.step + 1), info
 
 
 @eqx.filter_jit
-def _draw(
-    tasks: TaskSplit, num_tasks: int, keys: Key[Array, " S"], step: Int[Array, ""]
-) -> tuple[PyTree, Key[Array, " S"], Key[Array, " S"]]:
-    def one(key: Key[Array, ""]) -> tuple[PyTree, Key[Array, ""], Key[Array, ""]]:
-        k_tasks, k_collect, k_update = jax.random.split(jax.random.fold_in(key, step), 3)
-        return tasks.batch(num_tasks, key=k_tasks), k_collect, k_update
+def _keys(keys: Key[Array, " S"], step: Int[Array, ""]) -> tuple[Key[Array, " S"], Key[Array, " S"], Key[Array, " S"]]:
+    """One iteration's keys for each seed: its tasks', its trials' and its update's."""
+    k_tasks, k_collect, k_update = jax.vmap(lambda k: jax.random.split(jax.random.fold_in(k, step), 3), out_axes=1)(
+        keys
+    )
+    return k_tasks, k_collect, k_update
 
-    return jax.vmap(one)(keys)
+
+def _draw(tasks: TaskSplit, num_tasks: int, keys: Key[Array, " S"]) -> PyTree:
+    """Tasks for each seed, ``[S, K, ...]``."""
+    if isinstance(tasks.distribution, AbstractHostTaskDistribution):
+        return jax.tree.map(lambda *xs: jnp.stack(xs), *(tasks.batch(num_tasks, key=k) for k in keys))
+    return _draw_compiled(tasks, num_tasks, keys)
+
+
+@eqx.filter_jit
+def _draw_compiled(tasks: TaskSplit, num_tasks: int, keys: Key[Array, " S"]) -> PyTree:
+    return jax.vmap(lambda k: tasks.batch(num_tasks, key=k))(keys)
 
 
 @eqx.filter_jit

@@ -1,14 +1,15 @@
-"""The two kinds of yardstick: a policy that is run, and a value that is known."""
+"""The kinds of yardstick: a policy that is run, and a value that is known; compiled, and on the host."""
 
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
 from quickstudy.envs.base import AbstractEnv
-from quickstudy.family import AbstractYardstick
+from quickstudy.family import AbstractReference, AbstractYardstick
 from quickstudy.learner import AbstractLearner
 from quickstudy.ops.returns import episode_returns
 from quickstudy.trial import run_trial
@@ -52,3 +53,26 @@ class ExactYardstick(AbstractYardstick):
         """The expected return of each episode; nothing is drawn."""
         del key
         return jnp.broadcast_to(self.value(task), (self.num_episodes,))
+
+
+class CollectedYardstick(AbstractReference):
+    """A reference learner that is run by the collector that runs the method: any kind of environment will do."""
+
+    name: str
+    learner: AbstractLearner
+    params: PyTree = None
+
+
+class HostYardstick(AbstractReference):
+    """Expected returns as a Python function of the task, which gets plain numbers and NumPy arrays.
+
+    ``value(task)`` gives one return for each of ``num_episodes`` episodes, or one number that holds for all of them.
+    """
+
+    name: str
+    value: Callable[[Any], Any]
+    num_episodes: int
+
+    def returns(self, task: Any) -> Float[np.ndarray, " E"]:
+        """The expected return of each episode."""
+        return np.broadcast_to(np.asarray(self.value(task), np.float32), (self.num_episodes,))

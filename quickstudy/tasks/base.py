@@ -5,6 +5,7 @@ from typing import Generic, Literal, TypeVar, get_args
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
 from quickstudy.errors import require_positive, unknown
@@ -20,6 +21,10 @@ class AbstractTaskDistribution(eqx.Module, Generic[TaskT]):
     @abc.abstractmethod
     def sample(self, *, key: Key[Array, ""]) -> TaskT:
         """One task; callers vmap."""
+
+
+class AbstractHostTaskDistribution(AbstractTaskDistribution[TaskT]):
+    """A distribution whose `sample` runs Python code, one task at a time: it can be neither mapped nor compiled."""
 
 
 class TaskSplit(eqx.Module, Generic[TaskT]):
@@ -43,4 +48,7 @@ class TaskSplit(eqx.Module, Generic[TaskT]):
     def batch(self, num_tasks: int, *, key: Key[Array, ""]) -> PyTree:
         """``num_tasks`` independent tasks, ``[K, ...]``."""
         require_positive(num_tasks=num_tasks)
-        return jax.vmap(lambda k: self.sample(key=k))(jax.random.split(key, num_tasks))
+        keys = jax.random.split(key, num_tasks)
+        if isinstance(self.distribution, AbstractHostTaskDistribution):
+            return jax.tree.map(lambda *xs: jnp.stack(xs), *(self.sample(key=k) for k in keys))
+        return jax.vmap(lambda k: self.sample(key=k))(keys)
