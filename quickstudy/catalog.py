@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from quickstudy.errors import InvalidArgument, unknown
+from quickstudy.outside import is_outside, load_outside
 
 if TYPE_CHECKING:
     from quickstudy.family import AbstractFamily
@@ -172,11 +173,13 @@ def method(name: str) -> MethodEntry:
 
 
 def family(name: str) -> FamilyEntry:
-    """The family called ``name``.
+    """The family called ``name``, or the one that lies at ``module:name``.
 
     Raises:
         InvalidArgument: there is none; suggests the nearest.
     """
+    if is_outside(name):
+        return FamilyEntry(f"from outside: {name}", lambda: load_outside(name))
     if name not in FAMILIES:
         raise unknown("family", name, FAMILIES)
     return FAMILIES[name]

@@ -87,11 +87,13 @@ class HostCollector(AbstractCollector):
         num_tasks = jax.tree.leaves(tasks)[0].shape[0]
         keys = jax.random.split(key, num_tasks)
         size = max(1, self.max_envs // budget.num_streams)
+        if num_tasks <= size:
+            return self._collect(learner, params, tasks, keys, start, budget)
         groups = np.array_split(np.arange(num_tasks), math.ceil(num_tasks / size))
         take = lambda tree, group: jax.tree.map(lambda x: x[group] if eqx.is_array(x) else x, tree)
         parts = (take((tasks, keys, start), group) for group in groups)
         trials = [self._collect(learner, params, t, k, s, budget) for t, k, s in parts]
-        return trials[0] if len(trials) == 1 else jax.tree.map(lambda *xs: _join(xs), *trials)
+        return jax.tree.map(lambda *xs: _join(xs), *trials)
 
     def collect_seeds(
         self,
@@ -109,7 +111,8 @@ class HostCollector(AbstractCollector):
         for seed in range(key.shape[0]):
             params, tasks, k, begin = jax.tree.map(lambda x, s=seed: x[s] if eqx.is_array(x) else x, whole)
             trials.append(self.collect(learner, params, tasks, budget, key=k, start=begin))
-        return jax.tree.map(lambda *xs: jnp.stack(xs) if eqx.is_array(xs[0]) else xs[0], *trials)
+        arrays, static = eqx.partition(trials, eqx.is_array)
+        return eqx.combine(programs.stack(arrays, 0), static[0])
 
     def _collect(
         self,

@@ -10,6 +10,7 @@ import tyro
 
 from quickstudy import catalog
 from quickstudy.errors import InvalidArgument
+from quickstudy.outside import VARIED, is_outside, short_name
 from quickstudy.presets import Preset, preset, preset_for
 
 MethodT = TypeVar("MethodT")
@@ -18,7 +19,12 @@ FamilyT = TypeVar("FamilyT")
 NUM_SEEDS = 4
 """Training seeds where no preset was asked for: enough for an interval, few enough for a first look."""
 
+OUTSIDE = Preset("", "", "", num_steps=300, num_tasks=32, num_test_tasks=64, num_seeds=2)
+"""Where the options of a family from outside start: its environment is taken to be slow."""
+
 USAGE = """usage: quickstudy train METHOD --family FAMILY [options]
+       quickstudy train METHOD --family my_module:MyFamily [options]
+       quickstudy train METHOD --gym-id ID --vary name=low:high,… [options]
        quickstudy train --preset PRESET [options]
        quickstudy train --resume RUN [--num-steps N]
 
@@ -98,7 +104,7 @@ def main(args: Sequence[str]) -> None:
 def _choose(args: Sequence[str]) -> tuple[tuple[str | None, Preset], list[str]]:
     """The preset that the options start from, with its name if it was asked for, and the arguments that remain."""
     rest, values = list(args), dict[str, str]()
-    for flag in ("--family", "--preset"):
+    for flag in ("--family", "--preset", "--gym-id", "--vary"):
         for i, arg in enumerate(rest):
             if arg == flag and i + 1 < len(rest):
                 values[flag] = rest[i + 1]
@@ -108,12 +114,18 @@ def _choose(args: Sequence[str]) -> tuple[tuple[str | None, Preset], list[str]]:
                 values[flag] = arg.partition("=")[2]
                 del rest[i]
                 break
+    if "--gym-id" in values:
+        values["--family"] = VARIED
+        options = {"--family.world.gym-id": "--gym-id", "--family.world.vary": "--vary"}
+        rest += [word for name, flag in options.items() if flag in values for word in (name, values[flag])]
     if "--preset" in values:
         return (values["--preset"], preset(values["--preset"])), rest
     if rest and not rest[0].startswith("-") and "--family" in values:
         method, family = rest.pop(0), values["--family"]
         catalog.method(method)
         catalog.family(family)
+        if is_outside(family):
+            return (None, dataclasses.replace(OUTSIDE, method=method, family=family)), rest
         plain = Preset("", method, family, num_steps=600, num_tasks=256, num_test_tasks=4096)
         start = preset_for(method, family) or plain
         return (None, dataclasses.replace(start, num_seeds=NUM_SEEDS)), rest
@@ -153,7 +165,7 @@ def _start(name: str | None, start: Preset, options: TrainOptions[Any, Any]) -> 
         seed=options.seed,
         preset=name,
     )
-    out = options.run.out or Path("runs") / f"{start.method}-{start.family}"
+    out = options.run.out or Path("runs") / f"{start.method}-{short_name(start.family, options.family)}"
     config = experiment.config() | {"command": command_line()}
     train_and_report(experiment, lambda: RunDirectory.create(out, config, overwrite=options.run.overwrite), options.run)
 
