@@ -40,6 +40,8 @@ _HOMES = {
     "quickstudy.host.world": ("World",),
     "quickstudy.learner": ("AbstractLearner",),
     "quickstudy.meta": ("AbstractMetaAlgorithm", "MetaState", "NoMeta"),
+    "quickstudy.ship.agent": ("Agent",),
+    "quickstudy.ship.loading": ("load",),
     "quickstudy.tasks.base": ("AbstractTaskDistribution", "TaskSplit"),
     "quickstudy.tasks.finite": ("FiniteTasks",),
     "quickstudy.train": ("TrainState", "meta_train"),

@@ -1,4 +1,4 @@
-"""Commands that work on runs which are already there: evaluate, adapt, report, compare."""
+"""Commands that work on runs which are already there: evaluate, adapt, export, report, compare."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -36,6 +36,20 @@ class AdaptOptions:
     """Which of the run's training seeds adapts."""
     out: Path | None = None
     """Write returns and replay to this file, as JSON."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportOptions:
+    """Write a trained agent as StableHLO programs, weights and a description."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Run directory, or a directory that `Agent.save` wrote."""
+    out: Annotated[Path, tyro.conf.Positional]
+    """Directory to write."""
+    training_seed: int = 0
+    """Which of the run's training seeds."""
+    block_length: int | None = None
+    """Steps between two updates, if not the experience that an update had in training."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +94,16 @@ def adapt(args: Sequence[str]) -> None:
     if options.out is not None:
         write_json(options.out, result)
         print(f"returns and replay: {options.out}")
+
+
+def export(args: Sequence[str]) -> None:
+    """``quickstudy export RUN OUT``."""
+    options = tyro.cli(ExportOptions, args=args, prog="quickstudy export")
+    from quickstudy.ship.loading import load
+
+    agent = load(options.run, training_seed=options.training_seed, block_length=options.block_length)
+    agent.export(options.out)
+    print(f"exported: {options.out}")
 
 
 def report(args: Sequence[str]) -> None:

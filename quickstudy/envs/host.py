@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from quickstudy.errors import InvalidArgument
+from quickstudy.host.absent import AbsentWorld
 from quickstudy.host.spaces import Layout, layout_of
 from quickstudy.host.world import World, makes_from_task, require_world, splits_of, to_task
 from quickstudy.types import Spec
@@ -27,6 +28,8 @@ class HostEnv(eqx.Module):
         Raises:
             InvalidArgument: the world lacks something, or has spaces that the networks cannot take.
         """
+        if isinstance(world, AbsentWorld):
+            return cls(world, world.layout)
         try:
             layout = _look_once(world)
         except TypeError as error:

@@ -1,0 +1,1 @@
+"""After training: an agent that is run step by step, stored, and exported."""
