@@ -1,4 +1,4 @@
-"""The command line: ``quickstudy train | evaluate | adapt | export | report | compare | list | reproduce``.
+"""The command line: ``quickstudy COMMAND …``; `COMMANDS` lists them.
 
 This module and what it imports at its top know nothing of JAX, so that ``--help`` answers at once. A command's own
 imports are inside its function.
@@ -42,6 +42,12 @@ def _adapt(args: Sequence[str]) -> None:
     adapt(args)
 
 
+def _check(args: Sequence[str]) -> None:
+    from quickstudy.commands.check import main
+
+    main(args)
+
+
 def _export(args: Sequence[str]) -> None:
     from quickstudy.commands.runs import export
 
@@ -70,6 +76,7 @@ COMMANDS = {
     "train": Command("meta-train a method on a task family, evaluate it and write the report", _train),
     "evaluate": Command("measure a run on held-out tasks", _evaluate),
     "adapt": Command("let a trained run adapt to one new task", _adapt),
+    "check": Command("check a family of your own, and whether there is anything to adapt to", _check),
     "export": Command("write a trained agent as programs that run without this library's methods", _export),
     "report": Command("write the report of a run", _report),
     "compare": Command("put several runs of one family on one page", _compare),

@@ -152,3 +152,41 @@ class FaultyWorld:
 
     def sample_task(self, rng: np.random.Generator, split: str) -> float:
         return 7.0
+
+
+class SignEnv(gymnasium.Env):
+    """Pays 1 a step for the action that the task wants, and shows nothing."""
+
+    observation_space = spaces.Box(0.0, 1.0, (1,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.wanted = int((options or {}).get("task", 0) > 0)
+        return np.ones(1, np.float32), {}
+
+    def step(self, action):
+        return np.ones(1, np.float32), float(action == self.wanted), False, False, {}
+
+
+@dataclasses.dataclass(frozen=True)
+class SignWorld:
+    horizon: int = 4
+    num_episodes: int = 2
+
+    def make(self) -> gymnasium.Env:
+        return SignEnv()
+
+    def sample_task(self, rng: np.random.Generator, split: str) -> float:
+        return float(rng.choice([-1.0, 1.0]))
+
+
+class DeafEnv(SignEnv):
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=seed)
+
+
+@dataclasses.dataclass(frozen=True)
+class DeafWorld(SignWorld):
+    def make(self) -> gymnasium.Env:
+        return DeafEnv()

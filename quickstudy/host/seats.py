@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from quickstudy.host.spaces import Layout, WrongShape
-from quickstudy.host.world import World, makes_from_task
+from quickstudy.host.world import World, deliver, makes_from_task
 
 FaultKind = Literal["raised", "hung", "died", "not finite", "wrong shape"]
 
@@ -56,18 +56,11 @@ class Seat:
 
     def begin(self, task: Any, seed: int) -> Float[np.ndarray, " F"]:
         """Reset to ``task`` with ``seed``; the first observation."""
-        options = None
         if makes_from_task(self._world):
             self._make_for(task)
-        else:
-            self._env = self._world.make() if self._env is None else self._env
-            if hasattr(self._world, "set_task"):
-                self._world.set_task(self._env, task)  # pyright: ignore[reportAttributeAccessIssue]
-            elif hasattr(self._env.unwrapped, "set_task"):
-                self._env.unwrapped.set_task(task)
-            else:
-                options = {"task": task}
-        raw, _ = self._env.reset(seed=seed, options=options)
+        elif self._env is None:
+            self._env = self._world.make()
+        raw, _ = self._env.reset(seed=seed, options=deliver(self._world, self._env, task))
         self._time = 0
         return self._encode(raw)
 

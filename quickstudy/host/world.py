@@ -82,6 +82,19 @@ def makes_from_task(world: World) -> bool:
     return bool(_parameters(world.make))
 
 
+def deliver(world: World, env: Any, task: Any) -> dict[str, Any] | None:
+    """Bring ``task`` to an environment that ``world`` made; the options for its reset."""
+    if makes_from_task(world):
+        return None
+    if hasattr(world, "set_task"):
+        world.set_task(env, task)  # pyright: ignore[reportAttributeAccessIssue]
+        return None
+    if hasattr(env.unwrapped, "set_task"):
+        env.unwrapped.set_task(task)
+        return None
+    return {"task": task}
+
+
 def to_task(task: Any) -> Any:
     """A task as the user's code knows it: scalars as Python numbers, arrays as NumPy arrays."""
     if isinstance(task, Mapping):

@@ -1,0 +1,1 @@
+"""Is a family of one's own sound, and is there anything to adapt to?"""
