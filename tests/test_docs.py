@@ -123,7 +123,7 @@ def test_differences_from_the_paper_are_those_of_the_module(page: str):
 @pytest.mark.parametrize(("page", "code"), [(page.name, code) for page, language, code in CODE if language == "python"])
 def test_what_python_blocks_import_exists(page: str, code: str):
     for node in ast.walk(ast.parse(code, page)):
-        if isinstance(node, ast.ImportFrom):
+        if isinstance(node, ast.ImportFrom) and not (node.module or "").startswith("my_"):
             assert node.module is not None
             module = importlib.import_module(node.module)
             assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
