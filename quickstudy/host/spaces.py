@@ -8,6 +8,7 @@ A layout is plain data and goes to JSON and back, so that an agent can be run wh
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -137,6 +138,12 @@ class ActionLayout:
         """How many combinations of choices there are; None for a box."""
         return math.prod(self.sizes) if self.kind == "choices" else None
 
+    @functools.cached_property
+    def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lower bounds, and half of the widths."""
+        low = np.asarray(self.low)
+        return low, (np.asarray(self.high) - low) / 2
+
     @property
     def encoded_shape(self) -> tuple[int, ...]:
         """Shape of what a policy draws."""
@@ -149,8 +156,8 @@ class ActionLayout:
             if not self.shape:
                 return int(numbers[0])
         else:
-            low, high = np.asarray(self.low), np.asarray(self.high)
-            numbers = low + (np.clip(np.asarray(action, np.float64), -1.0, 1.0) + 1.0) / 2 * (high - low)
+            low, half = self._bounds
+            numbers = low + (np.asarray(action, np.float64).clip(-1.0, 1.0) + 1.0) * half
         return numbers.reshape(self.shape).astype(self.dtype)
 
 

@@ -61,12 +61,21 @@ def test_a_world_in_which_the_task_decides_what_to_do():
     assert rows(found)[0][0] == "random"
 
 
-def test_the_command_prints_tables_and_a_verdict(capsys):
-    main(["check", "worlds:SignWorld", "--num-steps", "1", "--num-tasks", "4", "--num-experts", "1"])
+def test_the_command_prints_tables_and_a_verdict(capsys, monkeypatch):
+    asked = []
+
+    def climbed(family, options, say):
+        say("nothing")
+        asked.append((family, options))
+        return rungs(0, 1, 2, 2)
+
+    monkeypatch.setattr("quickstudy.check.ladder.climb", climbed)
+    main(["check", "worlds:SignWorld", "--num-steps", "7", "--num-experts", "2"])
+    assert asked == [(HostFamily(SignWorld()), LadderOptions(num_steps=7, num_experts=2))]
     out = " ".join(capsys.readouterr().out.split())
     assert "tasks differ" in out
     assert "one policy that sees the task" in out
-    assert "verdict: the contract holds." in out
+    assert "verdict: the contract holds. Worth adapting" in out
 
 
 def test_a_broken_contract_ends_the_command(capsys):

@@ -53,8 +53,6 @@ def test_training_draws_fresh_tasks_and_evaluation_knows_the_yardsticks():
     family = HostFamily(Climber())
     arguments = {"num_steps": 2, "num_tasks": 3, "key": jax.random.key(0), "num_seeds": 2}
     trained = meta_train(Tally(), family.collector, family.tasks("train"), family.budget, **arguments)
-    again = meta_train(Tally(), family.collector, family.tasks("train"), family.budget, **arguments)
-    np.testing.assert_array_equal(trained.meta.params[0], again.meta.params[0])
     assert np.unique(trained.meta.params[0]).size == 2
     evaluation = evaluate(
         *(CoinFlipper(), trained.meta.params, family.collector, family.tasks("test"), family.budget),
