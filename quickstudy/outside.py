@@ -7,7 +7,7 @@ import dataclasses
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from quickstudy.errors import InvalidArgument, unknown
@@ -22,6 +22,34 @@ VARIED = "quickstudy.host.varied:Varied"
 def is_outside(name: str) -> bool:
     """Whether ``name`` says where a family lies, instead of being in the catalogue."""
     return ":" in name
+
+
+def gym_id_as_family(args: Sequence[str]) -> list[str]:
+    """``--gym-id ID --vary RANGES`` in a command line, written as the family and the options that they stand for."""
+    rest, values = list(args), dict[str, str]()
+    for flag in ("--gym-id", "--vary"):
+        value, rest = take_option(flag, rest)
+        if value is not None:
+            values[flag] = value
+    if "--gym-id" not in values:
+        if values:
+            raise InvalidArgument(f"--vary {values['--vary']} needs --gym-id ID: it says whose numbers vary")
+        return rest
+    options = {"--family": VARIED, "--family.world.gym-id": values["--gym-id"]}
+    if "--vary" in values:
+        options["--family.world.vary"] = values["--vary"]
+    return rest + [word for option in options.items() for word in option]
+
+
+def take_option(flag: str, args: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The value of ``flag`` in a command line (None if it is not there), and the other words."""
+    words = list(args)
+    for i, word in enumerate(words):
+        if word == flag and i + 1 < len(words):
+            return words[i + 1], words[:i] + words[i + 2 :]
+        if word.startswith(f"{flag}="):
+            return word.partition("=")[2], words[:i] + words[i + 1 :]
+    return None, words
 
 
 def load_outside(name: str) -> Callable[[], "AbstractFamily"]:

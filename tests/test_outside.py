@@ -12,7 +12,7 @@ from quickstudy.errors import InvalidArgument
 from quickstudy.experiment import Experiment
 from quickstudy.host.family import HostFamily
 from quickstudy.meta import NoOptions
-from quickstudy.outside import VARIED, short_name
+from quickstudy.outside import VARIED, gym_id_as_family, short_name
 from quickstudy.run_directory import RunDirectory
 
 SMALL = ["--num-steps", "2", "--num-tasks", "2", "--num-seeds", "1", "--num-test-tasks", "2"]
@@ -52,6 +52,14 @@ def test_a_module_that_fails_to_import_something_else_says_so(tmp_path, monkeypa
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="does_not_exist"):
         catalog.family("broken:MyFamily").load()()
+
+
+def test_vary_alone_has_no_environment():
+    with pytest.raises(InvalidArgument, match="--vary m=1:2 needs --gym-id ID"):
+        gym_id_as_family(["rl2", "--vary", "m=1:2"])
+    assert gym_id_as_family(["--gym-id=A-v1", "--seed", "3"]) == [
+        *("--seed", "3", "--family", VARIED, "--family.world.gym-id", "A-v1")
+    ]
 
 
 def test_runs_are_named_after_the_class_or_the_environment():

@@ -3,52 +3,51 @@
 import dataclasses
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 
 from quickstudy import catalog
 from quickstudy.errors import InvalidArgument
+from quickstudy.outside import gym_id_as_family, take_option
+
+FamilyT = TypeVar("FamilyT")
+BudgetT = TypeVar("BudgetT")
 
 
 @dataclasses.dataclass(frozen=True)
-class CheckOptions:
+class CheckOptions(Generic[FamilyT, BudgetT]):
     """Check the contract of a family over a Gymnasium environment, then climb the ladder of short trainings."""
 
-    family: Annotated[str, tyro.conf.Positional]
-    """Where the family is, as my_module:MyFamily."""
+    family: FamilyT
+    budget: Annotated[BudgetT, tyro.conf.arg(name="")]
     ladder: bool = True
     """Train too; without it, the contract alone is checked."""
-    num_steps: int = 60
-    """PPO updates of each of the trainings."""
-    num_tasks: int = 16
-    """Trials in an update; a multiple of 4."""
-    num_experts: int = 3
-    """Tasks that get an expert of their own."""
-    learning_rate: float = 3e-3
-    """Adam's step size at the start."""
-    seed: int = 0
-    """Source of all randomness."""
 
 
 def main(args: Sequence[str]) -> None:
     """Print both tables and the verdict; exit code 1 if the contract is broken."""
-    options = tyro.cli(CheckOptions, args=args, prog="quickstudy check")
+    name, rest = take_option("--family", gym_id_as_family(args))
+    if name is None and rest and not rest[0].startswith("-"):
+        name = rest.pop(0)
+    if name is None:
+        raise InvalidArgument("check needs a family: quickstudy check my_module:MyFamily, or --gym-id ID --vary RANGES")
+    family = catalog.family(name).load()()
     from rich.console import Console
 
     from quickstudy.check.contract import check_contract
     from quickstudy.check.ladder import LadderOptions, climb, verdict
     from quickstudy.host.family import HostFamily
 
-    console, family = Console(), catalog.family(options.family).load()()
     if not isinstance(family, HostFamily):
-        raise InvalidArgument(
-            f"family {options.family} is compiled, and check is for Gymnasium environments: train on it"
-        )
-    settings = {field.name: getattr(options, field.name) for field in dataclasses.fields(LadderOptions)}
-    ladder = LadderOptions(**settings)
+        raise InvalidArgument(f"family {name} is compiled, and check is for Gymnasium environments: train on it")
+    default = CheckOptions(family, LadderOptions())
+    options = tyro.cli(
+        CheckOptions[HostFamily, LadderOptions], default=default, args=rest, prog=f"quickstudy check {name}"
+    )
+    console, family, ladder = Console(), options.family, options.budget
     findings = check_contract(family.world)
-    console.print(_contract_table(options.family, findings))
+    console.print(_contract_table(name, findings))
     broken = [finding.check for finding in findings if not finding.passed]
     if broken:
         console.print(f"verdict: mend this first: {'; '.join(broken)}", highlight=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 from rich.console import Console
 
-from quickstudy.errors import NonFinite
+from quickstudy.errors import EnvironmentFailed, NonFinite
 from quickstudy.experiment import Experiment, evaluate_run, train
 from quickstudy.logging import AbstractLogger, MLflowLogger, TensorBoardLogger, WandbLogger
 from quickstudy.progress import LiveProgress
@@ -44,6 +44,8 @@ def train_and_report(experiment: Experiment, open_run: Callable[[], RunDirectory
         sys.exit(130)
     except NonFinite as error:
         raise NonFinite(f"{error}; the last good checkpoint is in {run.checkpoints}") from error
+    except EnvironmentFailed as error:
+        raise EnvironmentFailed(f"{error}; saved, go on with: quickstudy train --resume {run.path}") from error
     finally:
         for logger in loggers:
             logger.close()

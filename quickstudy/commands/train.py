@@ -10,7 +10,7 @@ import tyro
 
 from quickstudy import catalog
 from quickstudy.errors import InvalidArgument
-from quickstudy.outside import VARIED, is_outside, short_name
+from quickstudy.outside import gym_id_as_family, is_outside, short_name, take_option
 from quickstudy.presets import Preset, preset, preset_for
 
 MethodT = TypeVar("MethodT")
@@ -103,21 +103,11 @@ def main(args: Sequence[str]) -> None:
 
 def _choose(args: Sequence[str]) -> tuple[tuple[str | None, Preset], list[str]]:
     """The preset that the options start from, with its name if it was asked for, and the arguments that remain."""
-    rest, values = list(args), dict[str, str]()
-    for flag in ("--family", "--preset", "--gym-id", "--vary"):
-        for i, arg in enumerate(rest):
-            if arg == flag and i + 1 < len(rest):
-                values[flag] = rest[i + 1]
-                del rest[i : i + 2]
-                break
-            if arg.startswith(f"{flag}="):
-                values[flag] = arg.partition("=")[2]
-                del rest[i]
-                break
-    if "--gym-id" in values:
-        values["--family"] = VARIED
-        options = {"--family.world.gym-id": "--gym-id", "--family.world.vary": "--vary"}
-        rest += [word for name, flag in options.items() if flag in values for word in (name, values[flag])]
+    rest, values = gym_id_as_family(args), dict[str, str]()
+    for flag in ("--family", "--preset"):
+        value, rest = take_option(flag, rest)
+        if value is not None:
+            values[flag] = value
     if "--preset" in values:
         return (values["--preset"], preset(values["--preset"])), rest
     if rest and not rest[0].startswith("-") and "--family" in values:

@@ -90,6 +90,21 @@ def test_a_sound_contract_alone(capsys):
     assert "verdict: the contract holds" in capsys.readouterr().out
 
 
+def test_an_attribute_that_has_no_effect_is_found(capsys):
+    """A cart-pole computes what it needs of its cart's mass when it is made."""
+    with pytest.raises(SystemExit):
+        main(["check", "--gym-id", "CartPole-v1", "--vary", "masscart=0.5:3.0"])
+    assert "mend this first: tasks differ" in capsys.readouterr().out
+    main(["check", "--gym-id", "CartPole-v1", "--vary=force_mag=5:15", "--family.world.max-steps", "20", "--no-ladder"])
+    assert "verdict: the contract holds" in capsys.readouterr().out
+
+
+def test_check_needs_a_family(capsys):
+    with pytest.raises(SystemExit):
+        main(["check"])
+    assert "check needs a family" in capsys.readouterr().err
+
+
 def test_a_compiled_family_is_not_checked(capsys):
     with pytest.raises(SystemExit):
         main(["check", "grid-navigation"])
