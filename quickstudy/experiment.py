@@ -26,7 +26,7 @@ from quickstudy.presets import Preset
 from quickstudy.run_directory import RunDirectory, write_json
 from quickstudy.tasks.base import SplitName
 from quickstudy.train import Metrics, TrainState, init_train_state, meta_train
-from quickstudy.types import Budget
+from quickstudy.types import Budgets
 
 EVALUATION_SEED = 20_16
 """Decides the evaluation's tasks: the same ones for every run of a family."""
@@ -101,17 +101,14 @@ class Experiment:
         return GraphCollector(self.family_options.env)
 
     @property
-    def budget(self) -> Budget:
-        """The family's trial, in blocks of the length that the method needs."""
-        budget, length = self.family_options.budget, catalog.method(self.method).block_length
-        if length is None:
-            return budget
-        return Budget(budget.steps_per_stream // length, length, budget.num_streams)
+    def budgets(self) -> Budgets:
+        """The trials of training and evaluation, in blocks of the length that the method needs."""
+        return catalog.method(self.method).budgets(self.method_options, self.family_options)
 
     @property
     def steps_per_update(self) -> int:
         """Environment steps of one meta-update, over all tasks, for each seed."""
-        return self.budget.num_steps * self.num_tasks
+        return self.budgets.train.num_steps * self.num_tasks
 
 
 def train(
@@ -156,7 +153,7 @@ def train(
                 algorithm,
                 collector,
                 experiment.family_options.tasks("train"),
-                experiment.budget,
+                experiment.budgets.train,
                 num_steps=experiment.num_steps,
                 num_tasks=experiment.num_tasks,
                 key=jax.random.key(experiment.seed),
@@ -192,7 +189,7 @@ def evaluate_run(run: RunDirectory, split: SplitName, *, num_tasks: int | None =
         state.meta.params,
         experiment.collector,
         family.tasks(split),
-        experiment.budget,
+        experiment.budgets.test,
         num_seeds=experiment.num_seeds,
         num_tasks=num_tasks or experiment.num_test_tasks,
         num_episodes=family.num_episodes,
@@ -220,7 +217,7 @@ def adapt_run(run: RunDirectory, split: SplitName, *, task_seed: int, training_s
     k_task, k_trial = jax.random.split(jax.random.key(task_seed))
     task = family.tasks(split).sample(key=k_task)
     learner = experiment.algorithm.learner
-    adapted = adapt(learner, params, experiment.collector, task, experiment.budget, key=k_trial)
+    adapted = adapt(learner, params, experiment.collector, task, experiment.budgets.test, key=k_trial)
     stream = _stream(adapted.trial.trajectory)
     last = jnp.asarray(stream.terminated | stream.truncated)
     returns = episode_returns(jnp.asarray(stream.reward), last, family.num_episodes)

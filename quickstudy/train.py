@@ -81,7 +81,7 @@ def meta_train(
         InvalidArgument: a count below 1, or a split other than ``train``.
         NonFinite: a metric of the update is not finite; names the iteration, the metric and the seed.
     """
-    require_positive(num_steps=num_steps, num_tasks=num_tasks, **budget._asdict())
+    require_positive(num_steps=num_steps, num_tasks=num_tasks, **budget.counts)
     if tasks.name != "train":
         raise InvalidArgument(f"tasks is the {tasks.name!r} split; meta_train takes the 'train' split alone")
     if state is None:

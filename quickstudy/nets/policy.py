@@ -37,6 +37,11 @@ class Categorical(eqx.Module):
         log_probs = jax.nn.log_softmax(self.logits)
         return -jnp.sum(jnp.exp(log_probs) * log_probs)
 
+    def kl_to(self, other: "Categorical") -> Float[Array, ""]:
+        """``KL(self ‖ other)`` in nats."""
+        log_probs, others = jax.nn.log_softmax(self.logits), jax.nn.log_softmax(other.logits)
+        return jnp.sum(jnp.exp(log_probs) * (log_probs - others))
+
 
 class DiagonalGaussian(eqx.Module):
     """Independent normals over a continuous action; environments clip what leaves [-1, 1]."""
@@ -60,6 +65,12 @@ class DiagonalGaussian(eqx.Module):
     def entropy(self) -> Float[Array, ""]:
         """Differential entropy in nats."""
         return jnp.sum(self.log_std + 0.5 * jnp.log(2 * jnp.pi * jnp.e))
+
+    def kl_to(self, other: "DiagonalGaussian") -> Float[Array, ""]:
+        """``KL(self ‖ other)`` in nats."""
+        variance = jnp.exp(2 * (self.log_std - other.log_std))
+        distance = jnp.square((self.mean - other.mean) * jnp.exp(-other.log_std))
+        return jnp.sum(other.log_std - self.log_std + 0.5 * (variance + distance - 1.0))
 
 
 class PolicyHead(eqx.Module):
