@@ -172,6 +172,18 @@ METHODS = {
         _itself,
         _rollout_budgets,
     ),
+    "fine-tuned-ppo": MethodEntry(
+        "one policy for all tasks, fine-tuned by PPO in each: the transferable policy",
+        _gradient("fine_tuning", "FineTunedPPO"),
+        _itself,
+        lambda options, family: options.budgets(family),
+    ),
+    "scratch-ppo": MethodEntry(
+        "PPO or REINFORCE from scratch in the task: nothing is meta-learned",
+        _gradient("fine_tuning", "FromScratch"),
+        _itself,
+        _rollout_budgets,
+    ),
     "multitask-ppo": MethodEntry(
         "one policy for all tasks, without memory: the control that cannot adapt", _multitask, _itself, _family_budgets
     ),

@@ -16,7 +16,7 @@ import jax
 import jax.flatten_util
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from quickstudy.algorithms.gradient.learner import GradientParams, PolicyGradientLearner, log_probs, policies
 from quickstudy.errors import InvalidArgument, require_positive
@@ -72,8 +72,8 @@ def every_update(rollouts: Rollouts) -> Float[Array, " B"]:
 
 
 def later_return(rollouts: Rollouts) -> Float[Array, " K"]:
-    """How much each task paid after its exploration, in standard deviations from the mean over tasks."""
-    paid = rollouts.trajectory.reward[:, 1:].mean((1, 2, 3))
+    """How much each task paid in its last block, in standard deviations from the mean over tasks."""
+    paid = rollouts.trajectory.reward[:, -1].mean((1, 2))
     mean = rollouts.weight @ paid
     return (paid - mean) / jnp.sqrt(rollouts.weight @ jnp.square(paid - mean) + 1e-8)
 
@@ -83,13 +83,16 @@ class Judgement(NamedTuple):
 
     Attributes:
         value: the surrogate to be maximised.
-        kl_before: mean divergence of the exploring policies (all blocks but the last) from those that acted.
+        kl_before: mean divergence of the exploring policies (all blocks but the last) from those that acted; 0 for
+            trials of a single block.
         kl_after: the same of the last block's policy.
+        entropy: of the policies in the blocks that count.
     """
 
     value: Float[Array, ""]
     kl_before: Float[Array, ""]
     kl_after: Float[Array, ""]
+    entropy: Float[Array, ""]
 
 
 class Judge(NamedTuple):
@@ -158,7 +161,8 @@ class Judge(NamedTuple):
         value = self.block_weights @ surrogate(log_prob, trajectory.aux.log_prob, advantage).mean((1, 2))
         explored = jnp.broadcast_to(credit, before.log_prob.shape)
         value += surrogate(before.log_prob, trajectory.aux.log_prob[:-1], explored).mean((1, 2)).sum()
-        return Judgement(value, before.kl.mean(), kl_after)
+        entropy = self.block_weights @ jnp.append(before.entropy, mean_entropy(after))
+        return Judgement(value, before.kl.sum() / max(1, before.kl.shape[0]), kl_after, entropy)
 
 
 def begin(params: GradientParams, climb: "TrustRegion | ClippedAscent") -> MetaState:
@@ -187,15 +191,27 @@ def improve(
     """
     rollouts = rollouts_of(learner, trials)
     judge = Judge(learner, rollouts, weights(rollouts), credit * later_return(rollouts))
-    params, opt_state, info = climb.update(state.params, state.opt_state, judge)
+    params, opt_state, info = climb.update(state.params, state.opt_state, judge, state.step)
     return MetaState(params, opt_state, state.step + 1), majority(info, rollouts)
 
 
 class Explored(NamedTuple):
-    """The exploring blocks under replayed policies: log-probabilities ``[B-1, T, N]``, mean divergences ``[B-1]``."""
+    """The exploring blocks under replayed policies.
+
+    Attributes:
+        log_prob: of what was done, ``[B-1, T, N]``.
+        kl: mean divergence of the policies that acted from them, ``[B-1]``.
+        entropy: their mean entropy, ``[B-1]``.
+    """
 
     log_prob: Float[Array, "B T N"]
     kl: Float[Array, " B"]
+    entropy: Float[Array, " B"]
+
+
+def mean_entropy(distributions: PyTree) -> Float[Array, ""]:
+    """Mean entropy of policies ``[n]``, in nats."""
+    return jax.vmap(lambda p: p.entropy())(distributions).mean()
 
 
 def replay(learner: PolicyGradientLearner, params: GradientParams, trajectory: Trajectory) -> tuple[Explored, PyTree]:
@@ -207,7 +223,7 @@ def replay(learner: PolicyGradientLearner, params: GradientParams, trajectory: T
     def step(state: PyTree, block: Trajectory) -> tuple[PyTree, Explored]:
         now = policies(state.policy, block)
         kl = jax.vmap(lambda old, new: old.kl_to(new))(_flat(block.aux.policy), now).mean()
-        return learner.update(params, state, block, key=key)[0], Explored(log_probs(now, block), kl)
+        return learner.update(params, state, block, key=key)[0], Explored(log_probs(now, block), kl, mean_entropy(now))
 
     blocks, last = jax.tree.map(lambda x: x[:-1], trajectory), jax.tree.map(lambda x: x[-1], trajectory)
     step = jax.checkpoint(step) if learner.inner.remat else step
@@ -224,40 +240,60 @@ class ClippedAscent(eqx.Module):
     """Adam on the clipped surrogate, with a penalty on how far the exploring policies move."""
 
     learning_rate: float = 1e-3
-    """Adam's step size."""
+    """Adam's step size at the start; it falls linearly."""
+    final_learning_rate: float = 1e-4
+    """Adam's step size from ``anneal_steps`` on."""
+    anneal_steps: int = 500
+    """Meta-updates over which the step size falls."""
+    max_grad_norm: float = 1.0
+    """Gradients longer than this are scaled down to it."""
     num_epochs: int = 5
     """Gradient steps on a batch of trials; with 1 the ratios are 1 and this is Adam on the policy gradient."""
     clip: float = 0.3
     """How far the probability ratio may leave 1."""
     kl_weight: float = 5e-4
     """Weight of the exploring policies' divergence from those that acted."""
+    entropy_weight: float = 0.0
+    """Weight of the adapted policies' entropy at the start; it falls linearly to 0 within ``anneal_steps``."""
 
     def __check_init__(self):
-        require_positive(**{"ascent.num_epochs": self.num_epochs})
-        for name in ("learning_rate", "clip"):
+        for name in ("num_epochs", "anneal_steps"):
+            require_positive(**{f"ascent.{name}": getattr(self, name)})
+        for name in ("learning_rate", "final_learning_rate", "max_grad_norm", "clip"):
             if not getattr(self, name) > 0:
                 raise InvalidArgument(f"ascent.{name} must be positive, got {getattr(self, name)}")
 
     def init(self, params: GradientParams) -> PyTree:
         """Adam's state."""
-        return optax.adam(self.learning_rate).init(eqx.filter(params, eqx.is_inexact_array))
+        return self._optimizer().init(eqx.filter(params, eqx.is_inexact_array))
 
-    def update(self, params: GradientParams, opt_state: PyTree, judge: Judge) -> tuple[GradientParams, PyTree, Info]:
-        """``num_epochs`` steps uphill."""
+    def update(
+        self, params: GradientParams, opt_state: PyTree, judge: Judge, step: Int[Array, ""]
+    ) -> tuple[GradientParams, PyTree, Info]:
+        """``num_epochs`` steps uphill, in meta-update number ``step``."""
         arrays, static = eqx.partition(params, eqx.is_inexact_array)
-        loss = lambda judgement: self.kl_weight * judgement.kl_before - judgement.value
+        entropy_weight = optax.linear_schedule(self.entropy_weight, 0.0, self.anneal_steps)(step)
+
+        def loss(judgement: Judgement) -> Float[Array, ""]:
+            return self.kl_weight * judgement.kl_before - judgement.value - entropy_weight * judgement.entropy
 
         def epoch(carry: tuple[PyTree, PyTree], _: None) -> tuple[tuple[PyTree, PyTree], Info]:
             arrays, opt_state = carry
             value, judgement, grads = judge.gradient(loss, eqx.combine(arrays, static), self.clip)
-            updates, opt_state = optax.adam(self.learning_rate).update(grads, opt_state)
-            info = {"loss": value, "kl_before": judgement.kl_before, "kl_after": judgement.kl_after}
+            updates, opt_state = self._optimizer().update(grads, opt_state)
+            info = {"loss": value, **judgement._asdict()}
+            del info["value"]
             info["gradient_norm"] = optax.tree.norm(grads)
             return (optax.apply_updates(arrays, updates), opt_state), info
 
         (arrays, opt_state), info = jax.lax.scan(epoch, (arrays, opt_state), length=self.num_epochs)
         info = {name: x[-1] if name.startswith("kl") else x.mean() for name, x in info.items()}
         return eqx.combine(arrays, static), opt_state, info
+
+    def _optimizer(self) -> optax.GradientTransformation:
+        steps = self.anneal_steps * self.num_epochs
+        rate = optax.linear_schedule(self.learning_rate, self.final_learning_rate, steps)
+        return optax.chain(optax.clip_by_global_norm(self.max_grad_norm), optax.adam(rate))
 
 
 class TrustRegion(eqx.Module):
@@ -288,8 +324,11 @@ class TrustRegion(eqx.Module):
         """No state is kept between updates."""
         del params
 
-    def update(self, params: GradientParams, opt_state: None, judge: Judge) -> tuple[GradientParams, None, Info]:
+    def update(
+        self, params: GradientParams, opt_state: None, judge: Judge, step: Int[Array, ""]
+    ) -> tuple[GradientParams, None, Info]:
         """The longest step in the natural gradient's direction that improves and stays within ``max_kl``."""
+        del step
         start, restore = jax.flatten_util.ravel_pytree(params)
         loss, before, grads = judge.gradient(lambda judgement: -judgement.value, params, jnp.inf)
         gradient = -jax.flatten_util.ravel_pytree(grads)[0]
