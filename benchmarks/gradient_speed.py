@@ -1,9 +1,9 @@
 """Speed and memory of a second-order meta-update on point navigation: 20 tasks × 20 rollouts × 100 steps.
 
-Usage: ``python benchmarks/gradient_speed.py``. MAML with one pass of Adam, collection and learning included, one
-training seed, every figure in a process of its own on all cores: seconds a meta-update, environment steps per second, time
-to the first metric with an empty and with a warm compilation cache; then time and peak memory against the number of
-inner updates and of tasks, with and without rematerialisation. Stored in ``benchmarks/results/gradient_speed.json``.
+Usage: ``python benchmarks/gradient_speed.py``. MAML with one pass of Adam and one training seed, collection and
+learning included, every figure in a process of its own on all cores: seconds a meta-update, steps a second, time to
+the first metric with an empty and with a warm compilation cache; then time and peak memory against the number of inner
+updates and of tasks, with and without rematerialisation. Stored in ``benchmarks/results/gradient_speed.json``.
 """
 
 import argparse

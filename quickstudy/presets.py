@@ -102,7 +102,7 @@ ROLLOUTS = {
     "sparse-point": Rollouts("sparse-point-navigation", 400, 40, 12_800_000, 0.1, 0.05, {"num_episodes": 4}),
     "rotated-point": Rollouts("rotated-point-navigation", 400, 40, 12_800_000, 0.1, 0.05),
     "bandit-updates": Rollouts(
-        "bernoulli-bandit", 40, 200, 6_400_000, 1.0, 0.05, {"num_pulls": 160}, {"block_length": 40, "num_streams": 1}
+        "bernoulli-bandit", 40, 200, 3_200_000, 1.0, 0.05, {"num_pulls": 160}, {"block_length": 40, "num_streams": 1}
     ),
     "grid-updates": Rollouts("grid-navigation", 300, 40, 9_600_000, 1.0, 0.1),
 }

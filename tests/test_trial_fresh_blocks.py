@@ -8,6 +8,7 @@ import pytest
 from toys import CoinFlipper, Scripted, Staircase, staircases
 
 from quickstudy.collect.graph import GraphCollector
+from quickstudy.errors import InvalidArgument
 from quickstudy.evaluation import _last_episode, _returns, evaluate, summarize
 from quickstudy.trial import run_trial
 from quickstudy.types import Budget
@@ -119,8 +120,8 @@ def test_streams_that_completed_an_episode_are_averaged():
 
 
 def _evaluate(budget, num_episodes):
-    """One seed that climbs in the first block and rests in the second."""
-    script = jnp.array([[1] * 7 + [0] * 7])
+    """One seed that climbs in its first six steps and rests in the next six."""
+    script = jnp.array([[1] * 6 + [0] * 6])
     return evaluate(
         Scripted(),
         script,
@@ -137,7 +138,7 @@ def _evaluate(budget, num_episodes):
 
 @pytest.fixture(scope="module")
 def evaluation():
-    return _evaluate(SEVEN, 4)
+    return _evaluate(Budget(2, 6, fresh_blocks=True), 4)
 
 
 def test_an_evaluation_counts_the_share_of_every_block(evaluation):
@@ -184,7 +185,7 @@ def test_a_budget_is_cut_before_its_last_episode_or_block(budget, num_episodes, 
     assert all((part.num_streams, part.fresh_blocks) == (3, True) for part in got)
 
 
-def test_fewer_episodes_than_blocks_are_counted_or_refused():
-    # Episodes of four steps in blocks of two: no block completes one.
-    with pytest.raises(ValueError, match="num_episodes"):
+def test_fewer_episodes_than_blocks_are_refused():
+    # Episodes of four steps in fresh blocks of two: no block completes one, and none has a share.
+    with pytest.raises(InvalidArgument, match="num_episodes"):
         _evaluate(Budget(4, 2, fresh_blocks=True), 2)
