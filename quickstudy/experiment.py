@@ -57,6 +57,8 @@ class Experiment:
             num_seeds=self.num_seeds,
             num_test_tasks=self.num_test_tasks,
         )
+        # What cannot run is refused here, before anything is written.
+        _ = self.algorithm, self.budgets
 
     @classmethod
     def from_preset(cls, name: str | None, preset: Preset) -> "Experiment":

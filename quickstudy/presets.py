@@ -99,12 +99,13 @@ class Rollouts:
 
 ROLLOUTS = {
     "point": Rollouts("point-navigation", 2000, 20, 16_000_000, 0.1),
-    "sparse-point": Rollouts("sparse-point-navigation", 400, 40, 12_800_000, 0.1, 0.05, {"num_episodes": 4}),
-    "rotated-point": Rollouts("rotated-point-navigation", 400, 40, 12_800_000, 0.1, 0.05),
+    "sparse-point": Rollouts("sparse-point-navigation", 400, 40, 9_600_000, 0.1, 0.05, {"num_episodes": 4}),
+    "rotated-point": Rollouts("rotated-point-navigation", 400, 40, 5_120_000, 0.1, 0.05),
+    "point-one": Rollouts("point-navigation", 100, 100, 8_000_000, 0.1, inner={"num_streams": 1}),
     "bandit-updates": Rollouts(
-        "bernoulli-bandit", 40, 200, 3_200_000, 1.0, 0.05, {"num_pulls": 160}, {"block_length": 40, "num_streams": 1}
+        "bernoulli-bandit", 40, 200, 1_920_000, 1.0, 0.05, {"num_pulls": 160}, {"block_length": 40, "num_streams": 1}
     ),
-    "grid-updates": Rollouts("grid-navigation", 300, 40, 9_600_000, 1.0, 0.1),
+    "grid-updates": Rollouts("grid-navigation", 300, 40, 7_200_000, 1.0, 0.1),
 }
 
 ADAM = {"num_epochs": 3, "learning_rate": 2e-3, "max_grad_norm": 0.5}
