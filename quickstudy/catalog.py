@@ -24,12 +24,14 @@ class MethodEntry(NamedTuple):
         load: returns the function that makes its hyperparameters' defaults.
         build: the meta-algorithm from hyperparameters and a family.
         budgets: the trials of training and evaluation from hyperparameters and a family.
+        shows_task: whether observations hold the task beside what the environment shows: an oracle.
     """
 
     summary: str
     load: Callable[[], Callable[[], Any]]
     build: Callable[[Any, "AbstractFamily"], "AbstractMetaAlgorithm"]
     budgets: Callable[[Any, "AbstractFamily"], "Budgets"]
+    shows_task: bool = False
 
 
 class FamilyEntry(NamedTuple):
@@ -177,6 +179,13 @@ METHODS = {
         _gradient("fine_tuning", "FineTunedPPO"),
         _itself,
         lambda options, family: options.budgets(family),
+    ),
+    "oracle-ppo": MethodEntry(
+        "one policy for all tasks that is shown which one it is in: what knowing the task is worth",
+        _gradient("fine_tuning", "FineTunedPPO"),
+        _itself,
+        lambda options, family: options.budgets(family),
+        shows_task=True,
     ),
     "scratch-ppo": MethodEntry(
         "PPO or REINFORCE from scratch in the task: nothing is meta-learned",

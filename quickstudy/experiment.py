@@ -15,6 +15,7 @@ from quickstudy import catalog
 from quickstudy.adaptation import adapt
 from quickstudy.checkpoint import Checkpointer
 from quickstudy.collect.graph import GraphCollector
+from quickstudy.envs.shown import ShownTask
 from quickstudy.errors import CheckpointError, require_positive
 from quickstudy.evaluation import Evaluation, evaluate, summarize
 from quickstudy.family import AbstractFamily
@@ -99,8 +100,9 @@ class Experiment:
 
     @property
     def collector(self) -> GraphCollector:
-        """The collector of the family's trials."""
-        return GraphCollector(self.family_options.env)
+        """The collector of the family's trials, in which an oracle is shown the task."""
+        shown = catalog.method(self.method).shows_task
+        return GraphCollector(ShownTask(self.family_options) if shown else self.family_options.env)
 
     @property
     def budgets(self) -> Budgets:
@@ -207,7 +209,7 @@ def evaluate_run(run: RunDirectory, split: SplitName, *, num_tasks: int | None =
         **summarize(evaluation),
         "seconds": round(time.monotonic() - start, 3),
     }
-    _store(run.evaluation(split), evaluation, family, summary)
+    _store(run.evaluation(split), evaluation, experiment, summary)
     return summary
 
 
@@ -223,7 +225,7 @@ def adapt_run(run: RunDirectory, split: SplitName, *, task_seed: int, training_s
     stream = _stream(adapted.trial.trajectory)
     last = jnp.asarray(stream.terminated | stream.truncated)
     returns = episode_returns(jnp.asarray(stream.reward), last, family.num_episodes)
-    return {"returns": [float(x) for x in returns], "replay": family.replay(task, stream)}
+    return {"returns": [float(x) for x in returns], "replay": _replay(experiment, task, stream)}
 
 
 def _fresh_state(experiment: Experiment) -> TrainState:
@@ -231,7 +233,7 @@ def _fresh_state(experiment: Experiment) -> TrainState:
     return init_train_state(experiment.algorithm, experiment.collector, num_seeds=experiment.num_seeds, key=key)
 
 
-def _store(directory: Path, evaluation: Evaluation, family: AbstractFamily, summary: dict[str, Any]) -> None:
+def _store(directory: Path, evaluation: Evaluation, experiment: Experiment, summary: dict[str, Any]) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     nothing = np.full_like(evaluation.adapted, np.nan)
     yardsticks = {f"yardstick/{name}": returns for name, returns in evaluation.yardsticks.items()}
@@ -248,12 +250,19 @@ def _store(directory: Path, evaluation: Evaluation, family: AbstractFamily, summ
     replays = []
     for i in range(num_replays):
         pick = lambda x, i=i: x[i : i + 1]
-        replay = family.replay(
-            jax.tree.map(lambda x, i=i: x[i], trials.task), _stream(jax.tree.map(pick, trials.trajectory))
-        )
+        task = jax.tree.map(lambda x, i=i: x[i], trials.task)
+        replay = _replay(experiment, task, _stream(jax.tree.map(pick, trials.trajectory)))
         replays.append({"task": i, "seed": 0, "replay": replay})
     write_json(directory / "replays.json", replays)
     write_json(directory / "summary.json", summary)
+
+
+def _replay(experiment: Experiment, task: Any, stream: Any) -> dict[str, Any]:
+    """What one stream did, for the report; what an oracle was shown is left out."""
+    if catalog.method(experiment.method).shows_task:
+        timestep = stream.timestep._replace(obs=stream.timestep.obs["obs"])
+        stream = stream._replace(timestep=timestep, next_obs=stream.next_obs["obs"])
+    return experiment.family_options.replay(task, stream)
 
 
 def _stream(trajectory: Any) -> Any:

@@ -121,6 +121,7 @@ GRADIENT_METHODS: dict[str, tuple[int, dict[str, Any]]] = {
     "cavia": (2, {"inner": {}, "ascent": ADAM}),
     "e-maml": (2, {"inner": {}, "ascent": ADAM}),
     "fine-tuned-ppo": (1, {"inner": {}, "ascent": ADAM}),
+    "oracle-ppo": (1, {"inner": {}, "ascent": ADAM}),
     "scratch-ppo": (4, {"inner": {}}),
 }
 """Blocks of a trial of meta-training, and what each method changes of its defaults, in all families."""

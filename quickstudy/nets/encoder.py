@@ -31,7 +31,7 @@ class SetEncoder(eqx.Module):
     embed: tuple[eqx.nn.Linear, ...]
     read: tuple[eqx.nn.Linear, ...]
     prior: Float[Array, " C"]
-    num_actions: int | None
+    num_actions: int | None = eqx.field(static=True)
 
     def __init__(self, spec: Spec, *, width: int, code_size: int, key: Key[Array, ""]):
         k1, k2, k3, k4 = jax.random.split(key, 4)

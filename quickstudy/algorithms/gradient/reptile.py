@@ -53,7 +53,7 @@ class Reptile(AbstractMetaAlgorithm):
         rollouts = rollouts_of(self.learner, trials)
         start = eqx.filter(state.params.policy, eqx.is_inexact_array)
         ends = eqx.filter(trials.final.state.policy, eqx.is_inexact_array)
-        change = jax.tree.map(lambda end, x: jnp.tensordot(rollouts.weight, end - x, 1), ends, start)
+        change = jax.tree.map(lambda end, x: jnp.tensordot(rollouts.weight, end - x[None], 1), ends, start)
         step = jax.tree.map(lambda x: self.meta_step_size * x, change)
         policy = eqx.apply_updates(state.params.policy, step)
         info = majority({"loss": optax.tree.norm(change)}, rollouts)

@@ -42,7 +42,6 @@ from quickstudy.envs.bandit import BernoulliBandit
 from quickstudy.envs.point import PointNavigation
 from quickstudy.errors import InvalidArgument, NonFinite
 from quickstudy.nets.task_policy import PolicyNetwork, part_of
-from quickstudy.ops.trust_region import hessian_vector_product
 from quickstudy.train import meta_train
 from quickstudy.types import Budget, TimeStep, Trajectory
 
@@ -51,6 +50,7 @@ NETWORK = PolicyNetwork(width=3, depth=1)
 POINT = PointNavigation(horizon=4, num_episodes=2)
 BANDIT = BernoulliBandit(num_arms=3, num_pulls=4)
 COLLECTOR = GraphCollector(POINT.env)
+UPDATE = eqx.filter_jit(PolicyGradientLearner.update)
 ASCENT = ClippedAscent(num_epochs=2, learning_rate=0.01)
 
 
@@ -87,10 +87,26 @@ def _flat(tree):
     return jax.flatten_util.ravel_pytree(eqx.filter(tree, eqx.is_inexact_array))[0]
 
 
+@eqx.filter_jit
+def _gradient(params, learner, rollouts, credit):
+    """Of the value, where the rollouts come from."""
+    judge = Judge(learner, rollouts, last_block(rollouts), credit)
+    return judge.gradient(lambda judgement: judgement.value, params, jnp.inf)[1:]
+
+
+def _gradient_tree(learner, trials, params, credit=None):
+    rollouts = rollouts_of(learner, trials)
+    credit = jnp.zeros(len(rollouts.weight)) if credit is None else credit
+    return _gradient(params, learner, rollouts, credit)[1]
+
+
+def _value_gradient(*args):
+    return _flat(_gradient_tree(*args))
+
+
 SETTINGS = {
     "score-function": (GradientParams, "score-function", last_block, 0.0, jnp.inf),
     "low-variance-curvature": (GradientParams, "low-variance-curvature", last_block, 0.0, jnp.inf),
-    "dice": (GradientParams, "dice", last_block, 0.0, jnp.inf),
     "everything": (None, "low-variance-curvature", every_update, 0.7, 0.3),
 }
 
@@ -105,15 +121,15 @@ def test_the_meta_gradient_equals_finite_differences(setting):
         params, trials = _double((params, trials))
         rollouts = rollouts_of(learner, trials)
         judge = Judge(learner, rollouts, _double(weights(rollouts)), credit * later_return(rollouts))
-        loss = lambda judgement: 0.1 * judgement.kl_before - judgement.value
+        loss = lambda judgement: 0.1 * judgement.kl_before - judgement.value - 0.2 * judgement.entropy
         # Not where the rollouts come from, but a little beside.
         arrays, static = eqx.partition(params, eqx.is_inexact_array)
         start, restore = jax.flatten_util.ravel_pytree(arrays)
         start += 0.03 * jax.random.normal(KEY, start.shape)
         at = lambda x: eqx.combine(restore(x), static)
-        value = jax.jit(lambda x: loss(judge.value(at(x), clip)))
-        got, judgement, grads = eqx.filter_jit(lambda x: judge.gradient(loss, at(x), clip))(start)
-        np.testing.assert_allclose(got, value(start), rtol=1e-12)
+        gradient = eqx.filter_jit(lambda x: judge.gradient(loss, at(x), clip))
+        value = lambda x: gradient(x)[0]
+        got, judgement, grads = gradient(start)
         np.testing.assert_allclose(loss(judgement), got, rtol=1e-12)
         grads, step = np.asarray(_flat(grads)), 1e-5
         assert grads.dtype == np.float64
@@ -121,29 +137,6 @@ def test_the_meta_gradient_equals_finite_differences(setting):
         differences = [(value(start + e) - value(start - e)) / (2 * step) for e in units]
         assert np.abs(grads).max() > 0.01
         np.testing.assert_allclose(grads, differences, rtol=1e-5, atol=1e-8)
-
-
-def test_second_order_and_first_order_gradients_differ():
-    params = GradientParams(_policy())
-    trials = _collect(PolicyGradientLearner(_inner()), params)
-    grads = {}
-    for first_order in (True, False):
-        learner = PolicyGradientLearner(_inner(first_order=first_order))
-        grads[first_order] = _flat(_gradient(learner, trials, params))
-    assert np.abs(grads[True] - grads[False]).max() > 1e-3
-
-
-def _gradient(learner, trials, params, *, weights=last_block, credit=None):
-    """Of the value, where the rollouts come from."""
-
-    @eqx.filter_jit
-    def gradient(params):
-        rollouts = rollouts_of(learner, trials)
-        given = jnp.zeros(len(rollouts.weight)) if credit is None else credit
-        judge = Judge(learner, rollouts, weights(rollouts), given)
-        return judge.gradient(lambda judgement: judgement.value, params, jnp.inf)[2]
-
-    return gradient(params)
 
 
 def test_the_curvature_is_the_hessian_of_the_divergence():
@@ -154,12 +147,16 @@ def test_the_curvature_is_the_hessian_of_the_divergence():
         params, trials = _double((params, trials))
         rollouts = rollouts_of(learner, trials)
         judge = Judge(learner, rollouts, last_block(rollouts), jnp.zeros(2))
-        v = jax.tree.map(lambda x: jax.random.normal(KEY, x.shape), params)
-        divergence = lambda params: judge.value(params, jnp.inf).kl_after
-        both = lambda params: (judge.curvature(params, v, 4), hessian_vector_product(divergence, params, v))
-        got, expected = (_flat(x) for x in jax.jit(both)(params))
-        assert np.abs(expected).max() > 0.1
-        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+        arrays, static = eqx.partition(params, eqx.is_inexact_array)
+        start, restore = jax.flatten_util.ravel_pytree(arrays)
+        v = jax.random.normal(KEY, start.shape)
+        product = eqx.filter_jit(lambda v: judge.curvature(params, eqx.combine(restore(v), static), 4))
+        divergence = eqx.filter_jit(lambda x: judge.value(eqx.combine(restore(x), static), jnp.inf).kl_after)
+        # The divergence is zero and flat where the rollouts come from: ½ h² vᵀHv is all there is to second order.
+        step = 1e-3
+        curved = (divergence(start + step * v) + divergence(start - step * v) - 2 * divergence(start)) / step**2
+        assert float(curved) > 0.1
+        np.testing.assert_allclose(v @ _flat(product(v)), curved, rtol=1e-3)
 
 
 # The quadratic: actions are paid -(a - g)², and the policy is N(c, σ²) with c the only parameter that adapts, so that
@@ -175,16 +172,15 @@ def _linear_policy(mean):
     spec = COLLECTOR.spec._replace(action=jax.ShapeDtypeStruct((1,), jnp.float32))
     spec = spec._replace(obs=jax.ShapeDtypeStruct((1,), jnp.float32))
     policy = PolicyNetwork(width=1, depth=1, activation="relu").build(spec, context_size=1, key=KEY)
-    layer, head = policy.layers[0], policy.head.linear
-    leaves = (policy.context, layer.weight, layer.bias, head.weight, head.bias)
-    values = ([mean], [[0.0, 1.0]], [5.0], [[1.0]], [-5.0])
+    values = (jnp.stack([mean]), [[0.0, 1.0]], [5.0], [[1.0]], [-5.0])
     where = lambda p: (p.context, p.layers[0].weight, p.layers[0].bias, p.head.linear.weight, p.head.linear.bias)
-    return eqx.tree_at(where, policy, tuple(jnp.asarray(v, x.dtype) for v, x in zip(values, leaves, strict=True)))
+    return eqx.tree_at(where, _double(policy), tuple(jnp.asarray(v, float) for v in values))
 
 
+@eqx.filter_jit
 def _quadratic_block(mean, goal):
     obs, flags = jnp.zeros((1, 6, 1)), jnp.ones((1, 6), bool)
-    distribution = jax.vmap(jax.vmap(_double(_linear_policy(mean))))(obs)
+    distribution = jax.vmap(jax.vmap(_linear_policy(mean)))(obs)
     action = distribution.mean + jnp.exp(distribution.log_std) * NODES[None, :, None]
     log_prob = jax.vmap(jax.vmap(lambda p, a: p.log_prob(a)))(distribution, action)
     timestep = TimeStep(obs, jnp.zeros_like(action), jnp.zeros((1, 6)), flags)
@@ -198,32 +194,30 @@ def _quadratic(num_updates, **inner):
     means = [GOALS + np.prod(shrink[:i]) * (START - GOALS) for i in range(num_updates + 1)]
     inner = _inner(normalize=False, ridge=1e-9, step_size=ALPHA, later_step_size=BETA, **inner)
     learner = PolicyGradientLearner(inner, "context")
-    blocks = [[_quadratic_block(float(means[b][k]), GOALS[k]) for b in range(num_updates + 1)] for k in range(2)]
+    blocks = [
+        [_quadratic_block(jnp.asarray(means[b][k]), jnp.asarray(GOALS[k])) for b in range(num_updates + 1)]
+        for k in range(2)
+    ]
     stack = lambda trees: jax.tree.map(lambda *x: jnp.stack(x), *trees)
     trajectory = stack([stack(task) for task in blocks])
-    advantage = jax.vmap(jax.vmap(learner.advantages))(trajectory)
+    advantage = jax.jit(jax.vmap(jax.vmap(learner.advantages)))(trajectory)
     rollouts = Rollouts(trajectory, advantage, jnp.array([0.5, 0.5]), jnp.zeros(()))
     return np.array(means), shrink, learner, Judge(learner, rollouts, last_block(rollouts), jnp.zeros(2))
-
-
-def _gradient_of(judge, params):
-    objective = lambda judgement: judgement.value
-    return eqx.filter_jit(lambda p: judge.gradient(objective, p, jnp.inf))(params)
 
 
 @pytest.mark.parametrize("num_updates", [1, 2])
 def test_the_meta_gradient_on_a_quadratic_is_the_closed_form(num_updates):
     with jax.enable_x64(True):
         means, shrink, learner, judge = _quadratic(num_updates)
-        policy = _double(_linear_policy(START))
+        policy = _linear_policy(jnp.asarray(START))
         # The inner loop goes where the closed form says.
         state = learner.init(GradientParams(policy), key=KEY)
         for block in range(num_updates):
             first = jax.tree.map(lambda x, block=block: x[0, block], judge.rollouts.trajectory)
-            state, _ = learner.update(GradientParams(policy), state, first, key=KEY)
+            state, _ = UPDATE(learner, GradientParams(policy), state, first, key=KEY)
         np.testing.assert_allclose(state.policy.context, [means[-1, 0]], rtol=1e-7)
         # d/dθ of -(φ - g)² with φ - g = (1 - 2α)(1 - 2β)… (θ - g).
-        _, judgement, grads = _gradient_of(judge, GradientParams(policy))
+        judgement, grads = _gradient(GradientParams(policy), learner, judge.rollouts, judge.credit)
         expected = np.mean(-2 * (means[-1] - GOALS) * np.prod(shrink))
         np.testing.assert_allclose(grads.policy.context, [expected], rtol=1e-6)
         assert abs(float(judgement.kl_before)) < 1e-10
@@ -233,17 +227,18 @@ def test_the_meta_gradient_on_a_quadratic_is_the_closed_form(num_updates):
 def test_without_the_curvature_the_gradient_is_that_at_the_adapted_mean(inner):
     # On the quadratic the score function's second derivative is zero in expectation: the mean advantage over σ².
     with jax.enable_x64(True):
-        means, _, _, judge = _quadratic(1, **inner)
-        grads = _gradient_of(judge, GradientParams(_double(_linear_policy(START))))[2]
+        means, _, learner, judge = _quadratic(1, **inner)
+        params = GradientParams(_linear_policy(jnp.asarray(START)))
+        _, grads = _gradient(params, learner, judge.rollouts, judge.credit)
         np.testing.assert_allclose(grads.policy.context, [np.mean(-2 * (means[-1] - GOALS))], rtol=1e-6)
 
 
 def test_the_step_sizes_gradient_on_a_quadratic_is_the_closed_form():
     with jax.enable_x64(True):
-        means, _, _, judge = _quadratic(1)
-        policy = _double(_linear_policy(START))
+        means, _, learner, judge = _quadratic(1)
+        policy = _linear_policy(jnp.asarray(START))
         sizes = eqx.filter(constant_step_sizes(policy, ALPHA), part_of(policy, "context"))
-        grads = _gradient_of(judge, GradientParams(policy, sizes))[2]
+        _, grads = _gradient(GradientParams(policy, sizes), learner, judge.rollouts, judge.credit)
         # φ = θ - 2α(θ - g), so dφ/dα = -2(θ - g).
         expected = np.mean(-2 * (means[-1] - GOALS) * -2 * (START - GOALS))
         np.testing.assert_allclose(grads.step_sizes.context, [expected], rtol=1e-6)
@@ -264,18 +259,17 @@ def test_first_order_maml_is_the_gradient_at_the_adapted_parameters():
     assert first_order_maml().inner.first_order
     learner, params = algorithm.learner, GradientParams(_policy())
     trials = _collect(learner, params)
-    got = _flat(_gradient(learner, trials, params))
+    got = _value_gradient(learner, trials, params)
 
     @eqx.filter_jit
     def by_hand(params, trajectory):
-        state = learner.init(params, key=KEY)
-        for block in range(2):
-            state, _ = learner.update(params, state, jax.tree.map(lambda x: x[block], trajectory), key=KEY)
-        last = jax.tree.map(lambda x: x[-1], trajectory)
+        state, (first, second, last) = learner.init(params, key=KEY), trajectory
+        for block in (first, second):
+            state, _ = learner.update(params, state, block, key=KEY)
         return _surrogate_gradient(state.policy, last, learner.advantages(last))
 
-    tasks = [jax.tree.map(lambda x, k=k: x[k], trials.trajectory) for k in range(2)]
-    expected = np.mean([_flat(by_hand(params, task)) for task in tasks], 0)
+    blocks = lambda k: [jax.tree.map(lambda x, b=b: x[k, b], trials.trajectory) for b in range(3)]
+    expected = np.mean([_flat(by_hand(params, blocks(k))) for k in range(2)], 0)
     assert np.abs(expected).max() > 0.01
     np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-5)
 
@@ -286,17 +280,14 @@ def test_reptile_with_one_inner_step_is_the_direction_of_joint_training():
     trials = _collect(algorithm.learner, state.params, num_updates=0, num_tasks=3)
     new, info = eqx.filter_jit(algorithm.update)(state, trials, key=KEY)
 
+    blocks = [jax.tree.map(lambda x, k=k: x[k, 0], trials.trajectory) for k in range(3)]
+
     @eqx.filter_jit
     def joint(policy):
-        """The policy gradient of the mean over tasks."""
-
-        def task(trajectory):
-            block = jax.tree.map(lambda x: x[0], trajectory)
-            log_prob = log_probs(policies(policy_of(block), block), block)
-            return jnp.mean(algorithm.learner.advantages(block) * log_prob)
-
-        policy_of = lambda _: policy
-        return jnp.mean(jnp.stack([task(jax.tree.map(lambda x, k=k: x[k], trials.trajectory)) for k in range(3)]))
+        """The mean over tasks of the policy-gradient objective."""
+        advantage = [algorithm.learner.advantages(block) for block in blocks]
+        log_prob = [log_probs(policies(policy, block), block) for block in blocks]
+        return jnp.mean(jnp.stack(advantage) * jnp.stack(log_prob))
 
     gradient = _flat(eqx.filter_grad(joint)(state.params.policy))
     assert np.abs(gradient).max() > 0.01
@@ -311,7 +302,7 @@ def test_credit_adds_the_exploring_policies_score():
     learner, params = PolicyGradientLearner(_inner()), GradientParams(_policy())
     trials = _collect(learner, params, num_updates=1)
     credit = jnp.array([2.0, -1.0])
-    difference = _flat(_gradient(learner, trials, params, credit=credit)) - _flat(_gradient(learner, trials, params))
+    difference = _value_gradient(learner, trials, params, credit) - _value_gradient(learner, trials, params)
 
     @eqx.filter_jit
     def explored(policy):
@@ -348,8 +339,6 @@ def test_mpo_with_a_constant_generator_and_fixed_step_sizes_is_promp(family, num
     mpo = _trained(constant, family)
     for a, b in zip(mpo, promp, strict=True):
         np.testing.assert_array_equal(a, b)
-    start = _flat(ProMP(NETWORK).init(family.env.spec, key=KEY).params)
-    assert len(start) == sum(x.size for x in arrays_of(ProMP(NETWORK).init(family.env.spec, key=KEY).params))
 
 
 def test_a_generator_without_directions_plays_promps_trial():
@@ -364,20 +353,14 @@ def test_a_generator_without_directions_plays_promps_trial():
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-def _step(algorithm, trials, seed=0):
-    state = algorithm.init(COLLECTOR.spec, key=jax.random.key(seed))
-    return eqx.filter_jit(algorithm.update)(state, trials, key=KEY)
-
-
-def test_recomputed_inner_steps_give_the_same_update():
-    results = []
-    for remat in (True, False):
-        algorithm = ProMP(NETWORK, _inner(num_updates=2, remat=remat), ASCENT)
-        params = algorithm.init(COLLECTOR.spec, key=KEY).params
-        results.append(_step(algorithm, _collect(algorithm.learner, params)))
-    (by_remat, info), (plain, expected) = results
-    np.testing.assert_allclose(_flat(by_remat.params), _flat(plain.params), atol=1e-6)
-    np.testing.assert_allclose(info["loss"], expected["loss"], rtol=1e-5, atol=1e-6)
+def test_recomputed_inner_steps_give_the_same_gradient():
+    params = GradientParams(_policy())
+    trials = _collect(PolicyGradientLearner(_inner()), params)
+    recomputed, plain = (
+        _value_gradient(PolicyGradientLearner(_inner(remat=remat)), trials, params) for remat in (True, False)
+    )
+    assert np.abs(plain).max() > 0.01
+    np.testing.assert_allclose(recomputed, plain, atol=1e-6)
 
 
 STAIRS = GraphCollector(Staircase())
@@ -394,11 +377,10 @@ DROPPING = {
     "promp": lambda: ProMP(NETWORK, _inner(), ASCENT),
     "reptile": lambda: Reptile(NETWORK, _inner()),
     "mpo": lambda: MPO(NETWORK, code_size=2, encoder_width=3, credit=0.5, inner=_inner(), ascent=ASCENT),
-    "maml": lambda: MAML(NETWORK, _inner(surrogate="score-function"), trust_region=TrustRegion(num_conjugate_steps=3)),
 }
 
 
-@pytest.mark.parametrize("method", DROPPING)
+@pytest.mark.parametrize("method", ["reptile", "mpo"])
 def test_a_task_that_is_not_finite_is_dropped_and_counted(method):
     algorithm = DROPPING[method]()
     state, trials = _stairs(algorithm, 1.0, jnp.nan, -2.0, 1.5)
@@ -432,9 +414,8 @@ def test_more_than_half_dropped_makes_the_loss_nan(dropped, stops):
     assert (float(info["dropped_tasks"]), float(info["other"])) == (dropped, 2)
 
 
-@pytest.mark.parametrize("method", ["promp", "reptile"])
-def test_a_run_stops_when_more_than_half_are_dropped(method):
-    algorithm = DROPPING[method]()
+def test_a_run_stops_when_more_than_half_are_dropped():
+    algorithm = DROPPING["reptile"]()
     train = lambda *members: meta_train(
         algorithm,
         STAIRS,
@@ -467,21 +448,6 @@ def test_block_weights():
     np.testing.assert_array_equal(every_update(rollouts), [0, 0.5, 0.5])
 
 
-def test_the_trust_region_holds():
-    algorithm = MAML(NETWORK, _inner(surrogate="score-function"), trust_region=TrustRegion(max_kl=0.003))
-    state = algorithm.init(COLLECTOR.spec, key=KEY)
-    trials = _collect(algorithm.learner, state.params, num_updates=1)
-    new, info = eqx.filter_jit(algorithm.update)(state, trials, key=KEY)
-    rollouts = rollouts_of(algorithm.learner, trials)
-    judge = Judge(algorithm.learner, rollouts, last_block(rollouts), jnp.zeros(2))
-    judged = eqx.filter_jit(lambda params: judge.value(params, jnp.inf))
-    before, after = judged(state.params), judged(new.params)
-    assert 0 < float(info["step_fraction"]) <= 1
-    assert float(after.value) > float(before.value)
-    # The step is as long as it may be, up to one shrinking.
-    assert 0.0015 < float(after.kl_after) <= 0.003 * (1 + 1e-3)
-
-
 def test_anil_adapts_its_head_and_meta_learns_its_layers():
     algorithm = ANIL(NETWORK, _inner(), ASCENT)
     state = algorithm.init(COLLECTOR.spec, key=KEY)
@@ -489,8 +455,8 @@ def test_anil_adapts_its_head_and_meta_learns_its_layers():
     ends, start = trials.final.state.policy, state.params.policy
     np.testing.assert_array_equal(ends.layers[0].weight, np.broadcast_to(start.layers[0].weight, (2, 3, 2)))
     assert np.abs(ends.head.linear.bias - start.head.linear.bias[None]).max() > 1e-3
-    new, _ = eqx.filter_jit(algorithm.update)(state, trials, key=KEY)
-    assert np.abs(new.params.policy.layers[0].weight - start.layers[0].weight).max() > 1e-3
+    meta_gradient = _gradient_tree(algorithm.learner, trials, state.params).policy.layers
+    assert np.abs(_flat(meta_gradient)).max() > 1e-3
 
 
 def test_cavia_adapts_a_context_that_starts_at_zero_in_every_task():
