@@ -9,6 +9,7 @@ a page is out of date. A block is what stands between ``<!-- results:NAME -->`` 
     yardsticks       reference policies on the same tasks, every preset
     METHOD, FAMILY   as ``all``, for the presets of one method or one family
     FAMILY/yardsticks
+    NAME/updates     of a family or a method: returns after 0, 1, 2, … updates, for methods that learn from rollouts
 
 Nothing but ``benchmarks/results/*.json`` (see ``store`` in presets.py, and speed.py) decides what is written.
 """
@@ -110,6 +111,33 @@ ALL: tuple[Column, ...] = (
 )
 
 
+def learns_from_rollouts(result: Result) -> bool:
+    """Whether a trial falls into rollouts of one policy each, with an update between them."""
+    return "inner" in result["config"]["method_options"]
+
+
+def updates_table(results: Sequence[Result]) -> str:
+    """Return of the rollouts before the first update, and after each; the best value after the last update first."""
+    if not results:
+        return "*Not measured yet: `python benchmarks/presets.py` does.*"
+    returns = lambda result: result["evaluation"]["adapted"]["per_block"]["mean"]
+    results = sorted(results, key=lambda r: (r["evaluation"]["family"], -returns(r)[-1]["value"]))
+    most = max(len(returns(r)) for r in results)
+    header = ["preset", *(f"after {b}" for b in range(most)), "shuffled", "steps per seed", "seeds × tasks", "time"]
+    rows = [
+        [
+            f"`{r['preset']}`",
+            *(estimate(x) for x in returns(r)),
+            curve(r, "shuffled", "last"),
+            count(r["training"]["env_steps"]),
+            seeds_and_tasks(r),
+            f"{duration(r['training']['seconds'])}, {r['sessions'][-1]['started'][:10]}",
+        ]
+        for r in results
+    ]
+    return table(header, rows)
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table: the first column left, the others right."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
@@ -168,17 +196,21 @@ def speed_table(path: Path) -> str:
 
 def blocks(results: Sequence[Result], speed: Path) -> Callable[[str], str]:
     """What belongs into the block of a name."""
+    trials = [result for result in results if not learns_from_rollouts(result)]
 
     def block(name: str) -> str:
         if name == "speed":
             return speed_table(speed)
         if name in ("summary", "all"):
-            return preset_table(results, SUMMARY if name == "summary" else ALL)
-        family, _, part = name.rpartition("/") if name.endswith("/yardsticks") else (name, "", "")
+            return preset_table(trials, SUMMARY if name == "summary" else ALL)
         if name == "yardsticks":
-            return yardstick_table(results)
-        chosen = [r for r in results if family in (r["evaluation"]["family"], r["evaluation"]["method"])]
-        return yardstick_table(chosen) if part else preset_table(chosen, ALL)
+            return yardstick_table(trials)
+        subject, _, part = name.partition("/")
+        belongs = lambda r: subject in (r["evaluation"]["family"], r["evaluation"]["method"])
+        if part == "updates":
+            return updates_table([r for r in results if learns_from_rollouts(r) and belongs(r)])
+        chosen = [r for r in trials if belongs(r)]
+        return yardstick_table(chosen) if part == "yardsticks" else preset_table(chosen, ALL)
 
     return block
 

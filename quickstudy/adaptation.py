@@ -62,7 +62,7 @@ def adapt(
         key: randomness of the learner and the environment.
         start: ``Adapted.final`` of an earlier call.
     """
-    require_positive(**budget._asdict())
+    require_positive(**budget.counts)
     add_axis = lambda x: x[None] if eqx.is_array(x) else x
     batch = jax.tree.map(add_axis, task)
     trial = collector.collect(

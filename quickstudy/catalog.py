@@ -4,6 +4,7 @@ This is where the command line finds things; code imports classes directly. A ne
 Nothing of JAX is imported until an entry is loaded.
 """
 
+import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +14,7 @@ from quickstudy.outside import is_outside, load_outside
 if TYPE_CHECKING:
     from quickstudy.family import AbstractFamily
     from quickstudy.meta import AbstractMetaAlgorithm
+    from quickstudy.types import Budgets
 
 
 class MethodEntry(NamedTuple):
@@ -22,13 +24,15 @@ class MethodEntry(NamedTuple):
         summary: one line.
         load: returns the function that makes its hyperparameters' defaults.
         build: the meta-algorithm from hyperparameters and a family.
-        block_length: steps between two updates of the learner; None leaves the family's blocks as they are.
+        budgets: the trials of training and evaluation from hyperparameters and a family.
+        shows_task: whether observations hold the task beside what the environment shows: an oracle.
     """
 
     summary: str
     load: Callable[[], Callable[[], Any]]
     build: Callable[[Any, "AbstractFamily"], "AbstractMetaAlgorithm"]
-    block_length: int | None = None
+    budgets: Callable[[Any, "AbstractFamily"], "Budgets"]
+    shows_task: bool = False
 
 
 class FamilyEntry(NamedTuple):
@@ -50,6 +54,11 @@ def _multitask() -> Callable[[], Any]:
     return MultiTaskPPO
 
 
+def _gradient(module: str, name: str) -> Callable[[], Callable[[], Any]]:
+    """The loader of a method in `quickstudy.algorithms.gradient`."""
+    return lambda: getattr(importlib.import_module(f"quickstudy.algorithms.gradient.{module}"), name)
+
+
 def _no_options() -> Callable[[], Any]:
     from quickstudy.meta import NoOptions
 
@@ -60,6 +69,30 @@ def _itself(options: Any, family: "AbstractFamily") -> "AbstractMetaAlgorithm":
     """A meta-algorithm is its own hyperparameters and fits any family."""
     del family
     return options
+
+
+def _family_budgets(options: Any, family: "AbstractFamily") -> "Budgets":
+    """The family's own trial, for training and evaluation."""
+    from quickstudy.types import Budgets
+
+    del options
+    return Budgets(family.budget, family.budget)
+
+
+def _every_step(options: Any, family: "AbstractFamily") -> "Budgets":
+    """The family's trial in blocks of one step, for learners that learn at every step."""
+    from quickstudy.types import Budget, Budgets
+
+    del options
+    budget = Budget(family.budget.steps_per_stream, 1, family.budget.num_streams)
+    return Budgets(budget, budget)
+
+
+def _rollout_budgets(options: Any, family: "AbstractFamily") -> "Budgets":
+    """Blocks of rollouts, as the method's inner loop says."""
+    from quickstudy.types import Budgets
+
+    return Budgets(options.inner.train_budget(family), options.inner.test_budget(family))
 
 
 def _build_random(options: Any, family: "AbstractFamily") -> "AbstractMetaAlgorithm":
@@ -85,12 +118,89 @@ def _build_thompson(options: Any, family: "AbstractFamily") -> "AbstractMetaAlgo
 
 
 METHODS = {
-    "rl2": MethodEntry("RL²: a recurrent policy whose memory is the learning algorithm (Duan 2016)", _rl2, _itself),
-    "multitask-ppo": MethodEntry(
-        "one policy for all tasks, without memory: the control that cannot adapt", _multitask, _itself
+    "rl2": MethodEntry(
+        "RL²: a recurrent policy whose memory is the learning algorithm (Duan 2016)", _rl2, _itself, _family_budgets
     ),
-    "thompson": MethodEntry("Thompson sampling with the right prior, on bandits", _no_options, _build_thompson, 1),
-    "random": MethodEntry("uniformly random actions: the floor", _no_options, _build_random),
+    "mpo": MethodEntry(
+        "MPO: a meta-policy network generates the policy of a task, and policy gradient improves it",
+        _gradient("mpo", "MPO"),
+        _itself,
+        _rollout_budgets,
+    ),
+    "maml": MethodEntry(
+        "MAML: a policy that one step of policy gradient makes good (Finn 2017)",
+        _gradient("maml", "MAML"),
+        _itself,
+        _rollout_budgets,
+    ),
+    "fomaml": MethodEntry(
+        "first-order MAML: the inner gradient is a constant (Finn 2017)",
+        _gradient("maml", "first_order_maml"),
+        _itself,
+        _rollout_budgets,
+    ),
+    "promp": MethodEntry(
+        "ProMP: MAML with low-variance curvature and a clipped outer loop (Rothfuss 2019)",
+        _gradient("promp", "ProMP"),
+        _itself,
+        _rollout_budgets,
+    ),
+    "reptile": MethodEntry(
+        "Reptile: a start that lies near where every task leads (Nichol 2018)",
+        _gradient("reptile", "Reptile"),
+        _itself,
+        _rollout_budgets,
+    ),
+    "meta-sgd": MethodEntry(
+        "Meta-SGD: start and step sizes are learned (Li 2017)",
+        _gradient("meta_sgd", "MetaSGD"),
+        _itself,
+        _rollout_budgets,
+    ),
+    "anil": MethodEntry(
+        "ANIL: MAML that adapts the policy's head alone (Raghu 2020)",
+        _gradient("anil", "ANIL"),
+        _itself,
+        _rollout_budgets,
+    ),
+    "cavia": MethodEntry(
+        "CAVIA: MAML that adapts a context vector alone (Zintgraf 2019)",
+        _gradient("cavia", "CAVIA"),
+        _itself,
+        _rollout_budgets,
+    ),
+    "e-maml": MethodEntry(
+        "E-MAML: MAML with credit for exploration (Stadie 2018)",
+        _gradient("emaml", "EMAML"),
+        _itself,
+        _rollout_budgets,
+    ),
+    "fine-tuned-ppo": MethodEntry(
+        "one policy for all tasks, fine-tuned by PPO in each: the transferable policy",
+        _gradient("fine_tuning", "FineTunedPPO"),
+        _itself,
+        lambda options, family: options.budgets(family),
+    ),
+    "oracle-ppo": MethodEntry(
+        "one policy for all tasks that is shown which one it is in: what knowing the task is worth",
+        _gradient("fine_tuning", "FineTunedPPO"),
+        _itself,
+        lambda options, family: options.budgets(family),
+        shows_task=True,
+    ),
+    "scratch-ppo": MethodEntry(
+        "PPO or REINFORCE from scratch in the task: nothing is meta-learned",
+        _gradient("fine_tuning", "FromScratch"),
+        _itself,
+        _rollout_budgets,
+    ),
+    "multitask-ppo": MethodEntry(
+        "one policy for all tasks, without memory: the control that cannot adapt", _multitask, _itself, _family_budgets
+    ),
+    "thompson": MethodEntry(
+        "Thompson sampling with the right prior, on bandits", _no_options, _build_thompson, _every_step
+    ),
+    "random": MethodEntry("uniformly random actions: the floor", _no_options, _build_random, _family_budgets),
 }
 
 

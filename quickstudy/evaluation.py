@@ -71,6 +71,7 @@ class Evaluation(eqx.Module):
             adapted to. None for trials of a single episode.
         yardsticks: reference policies on the same tasks, ``[K, E]`` each.
         trials: trials of the first few tasks by the first seed, for replay.
+        num_blocks: B, how often the learner updated itself, plus one: the episodes fall into as many equal parts.
     """
 
     adapted: Float[np.ndarray, "S K E"]
@@ -78,6 +79,7 @@ class Evaluation(eqx.Module):
     shuffled: Float[np.ndarray, "S K E"] | None
     yardsticks: dict[str, Float[np.ndarray, "K E"]]
     trials: Trial
+    num_blocks: int = 1
 
 
 def evaluate(
@@ -112,14 +114,14 @@ def evaluate(
     Raises:
         InvalidArgument: a count below 1.
     """
-    require_positive(num_seeds=num_seeds, num_tasks=num_tasks, num_episodes=num_episodes, **budget._asdict())
+    require_positive(num_seeds=num_seeds, num_tasks=num_tasks, num_episodes=num_episodes, **budget.counts)
     k_tasks, k_trials, k_yardsticks = jax.random.split(key, 3)
     batch = tasks.batch(num_tasks, key=k_tasks)
     chunks = _chunks(batch, num_tasks)
     keys = jax.random.split(k_trials, len(chunks))
 
     def returns(run: Callable[[PyTree, Key[Array, ""]], Trajectory]) -> Float[np.ndarray, "S K E"]:
-        parts = [np.asarray(_returns(run(c, k), num_episodes)) for c, k in zip(chunks, keys, strict=True)]
+        parts = [np.asarray(_returns(run(c, k), budget, num_episodes)) for c, k in zip(chunks, keys, strict=True)]
         return np.concatenate(parts, axis=1)[:, :num_tasks]
 
     def plain(learner: AbstractLearner) -> Callable[[PyTree, Key[Array, ""]], Trajectory]:
@@ -143,6 +145,7 @@ def evaluate(
         shuffled=shuffled,
         yardsticks={y.name: reference(y)[:num_tasks] for y in yardsticks},
         trials=jax.tree.map(lambda x: x[0, :num_replays] if eqx.is_array(x) else x, shown),
+        num_blocks=budget.num_blocks,
     )
 
 
@@ -158,7 +161,7 @@ def summarize(evaluation: Evaluation, *, confidence: float = 0.95) -> dict[str, 
         "num_tasks": num_tasks,
         "num_episodes": num_episodes,
         "confidence": confidence,
-        "adapted": _curve(evaluation.adapted, confidence),
+        "adapted": _curve(evaluation.adapted, confidence) | _per_block(evaluation, confidence),
         "unadapted": _curve(evaluation.unadapted, confidence),
         "shuffled": None,
         "yardsticks": [_yardstick_summary(name, x) for name, x in evaluation.yardsticks.items()],
@@ -198,6 +201,17 @@ def _curve(returns: Float[np.ndarray, "S K E"], confidence: float) -> dict[str, 
         "first": per_episode[0],
         "last": per_episode[-1],
     }
+
+
+def _per_block(evaluation: Evaluation, confidence: float) -> dict[str, Any]:
+    """Return of each block, summed over its episodes: what the learner earns after 0, 1, 2, … updates."""
+    num_seeds, num_tasks, num_episodes = evaluation.adapted.shape
+    per_block, rest = divmod(num_episodes, evaluation.num_blocks)
+    if rest or not per_block:
+        return {}
+    blocks = evaluation.adapted.reshape(num_seeds, num_tasks, evaluation.num_blocks, per_block).sum(-1)
+    estimates = [both(blocks[..., b], confidence) for b in range(evaluation.num_blocks)]
+    return {"per_block": {kind: [estimate[kind] for estimate in estimates] for kind in ("mean", "iqm")}}
 
 
 def _yardstick_summary(name: str, returns: Float[np.ndarray, "K E"]) -> dict[str, Any]:
@@ -249,9 +263,11 @@ def _steps(x: Array) -> Array:
 
 
 def _last_episode(budget: Budget, num_episodes: int) -> tuple[Budget, Budget]:
-    """``budget`` cut in two before its last episode."""
+    """``budget`` cut in two before its last episode, or before its last block where that holds whole episodes."""
     length, rest = divmod(budget.steps_per_stream, num_episodes)
     blocks, odd = divmod(length, budget.block_length)
+    if not rest and odd and budget.num_blocks > 1 and not budget.block_length % length:
+        blocks, odd = 1, 0
     if not rest and not odd:
         return budget._replace(num_blocks=budget.num_blocks - blocks), budget._replace(num_blocks=blocks)
     if not rest and budget.num_blocks == 1:
@@ -263,13 +279,18 @@ def _last_episode(budget: Budget, num_episodes: int) -> tuple[Budget, Budget]:
 
 
 @eqx.filter_jit
-def _returns(trajectory: Trajectory, num_episodes: int) -> Float[Array, "S K E"]:
-    """Returns per episode, averaged over the streams that completed it."""
+def _returns(trajectory: Trajectory, budget: Budget, num_episodes: int) -> Float[Array, "S K E"]:
+    """Returns per episode, averaged over the streams that completed it.
+
+    Of a fresh block only its share of the episodes counts: as many from every block, whatever ends early.
+    """
+    num_parts = budget.num_blocks if budget.fresh_blocks else 1
+    share = num_episodes // num_parts
 
     def one(reward: Float[Array, "B T N"], last: Array) -> Float[Array, " E"]:
-        streams = jax.vmap(lambda r, e: episode_returns(r, e, num_episodes), in_axes=1)
-        flat = lambda x: x.reshape(-1, x.shape[-1])
-        return jnp.nanmean(streams(flat(reward), flat(last)), axis=0)
+        streams = jax.vmap(lambda r, e: episode_returns(r, e, share), in_axes=1)
+        parts = [x.reshape(num_parts, -1, x.shape[-1]) for x in (reward, last)]
+        return jnp.nanmean(jax.vmap(streams)(*parts), axis=1).ravel()
 
     return jax.vmap(jax.vmap(one))(trajectory.reward, trajectory.terminated | trajectory.truncated)
 
@@ -287,7 +308,7 @@ def _reference(
         return np.asarray(_yardstick_returns(yardstick, tasks, keys))
     if isinstance(yardstick, CollectedYardstick):
         trials = collector.collect(yardstick.learner, yardstick.params, tasks, budget, key=keys[0])
-        return np.asarray(_returns(jax.tree.map(lambda x: x[None], trials.trajectory), num_episodes))[0]
+        return np.asarray(_returns(jax.tree.map(lambda x: x[None], trials.trajectory), budget, num_episodes))[0]
     if isinstance(yardstick, HostYardstick):
         values = jax.tree.map(np.asarray, tasks)
         each = [to_task(jax.tree.map(lambda x, k=k: x[k], values)) for k in range(len(keys))]

@@ -16,6 +16,7 @@ from quickstudy.adaptation import adapt
 from quickstudy.checkpoint import Checkpointer
 from quickstudy.collect.base import AbstractCollector
 from quickstudy.collect.graph import GraphCollector
+from quickstudy.envs.shown import ShownTask
 from quickstudy.errors import CheckpointError, require_positive
 from quickstudy.evaluation import Evaluation, evaluate, summarize
 from quickstudy.family import AbstractFamily
@@ -28,7 +29,7 @@ from quickstudy.presets import Preset
 from quickstudy.run_directory import RunDirectory, write_json
 from quickstudy.tasks.base import SplitName
 from quickstudy.train import Metrics, TrainState, init_train_state, meta_train
-from quickstudy.types import Budget
+from quickstudy.types import Budgets
 
 EVALUATION_SEED = 20_16
 """Decides the evaluation's tasks: the same ones for every run of a family."""
@@ -59,6 +60,8 @@ class Experiment:
             num_seeds=self.num_seeds,
             num_test_tasks=self.num_test_tasks,
         )
+        # What cannot run is refused here, before anything is written.
+        _ = self.algorithm, self.budgets
 
     @classmethod
     def from_preset(cls, name: str | None, preset: Preset) -> "Experiment":
@@ -99,22 +102,21 @@ class Experiment:
 
     @property
     def collector(self) -> AbstractCollector:
-        """A collector of the family's trials."""
-        family = self.family_options
-        return family.collector if isinstance(family, HostFamily) else GraphCollector(family.env)  # pyright: ignore[reportArgumentType]
+        """A collector of the family's trials, in which an oracle is shown the task."""
+        family, shown = self.family_options, catalog.method(self.method).shows_task
+        if isinstance(family, HostFamily):
+            return family.showing_task.collector if shown else family.collector
+        return GraphCollector(ShownTask(family) if shown else family.env)  # pyright: ignore[reportArgumentType]
 
     @property
-    def budget(self) -> Budget:
-        """The family's trial, in blocks of the length that the method needs."""
-        budget, length = self.family_options.budget, catalog.method(self.method).block_length
-        if length is None:
-            return budget
-        return Budget(budget.steps_per_stream // length, length, budget.num_streams)
+    def budgets(self) -> Budgets:
+        """The trials of training and evaluation, in blocks of the length that the method needs."""
+        return catalog.method(self.method).budgets(self.method_options, self.family_options)
 
     @property
     def steps_per_update(self) -> int:
         """Environment steps of one meta-update, over all tasks, for each seed."""
-        return self.budget.num_steps * self.num_tasks
+        return self.budgets.train.num_steps * self.num_tasks
 
 
 def train(
@@ -159,7 +161,7 @@ def train(
                 algorithm,
                 collector,
                 experiment.family_options.tasks("train"),
-                experiment.budget,
+                experiment.budgets.train,
                 num_steps=experiment.num_steps,
                 num_tasks=experiment.num_tasks,
                 key=jax.random.key(experiment.seed),
@@ -195,7 +197,7 @@ def evaluate_run(run: RunDirectory, split: SplitName, *, num_tasks: int | None =
         state.meta.params,
         experiment.collector,
         family.tasks(split),
-        experiment.budget,
+        experiment.budgets.test,
         num_seeds=experiment.num_seeds,
         num_tasks=num_tasks or experiment.num_test_tasks,
         num_episodes=family.num_episodes,
@@ -211,7 +213,7 @@ def evaluate_run(run: RunDirectory, split: SplitName, *, num_tasks: int | None =
         **summarize(evaluation),
         "seconds": round(time.monotonic() - start, 3),
     }
-    _store(run.evaluation(split), evaluation, family, summary)
+    _store(run.evaluation(split), evaluation, experiment, summary)
     return summary
 
 
@@ -223,11 +225,11 @@ def adapt_run(run: RunDirectory, split: SplitName, *, task_seed: int, training_s
     k_task, k_trial = jax.random.split(jax.random.key(task_seed))
     task = family.tasks(split).sample(key=k_task)
     learner = experiment.algorithm.learner
-    adapted = adapt(learner, params, experiment.collector, task, experiment.budget, key=k_trial)
+    adapted = adapt(learner, params, experiment.collector, task, experiment.budgets.test, key=k_trial)
     stream = _stream(adapted.trial.trajectory)
     last = jnp.asarray(stream.terminated | stream.truncated)
     returns = episode_returns(jnp.asarray(stream.reward), last, family.num_episodes)
-    return {"returns": [float(x) for x in returns], "replay": family.replay(task, stream)}
+    return {"returns": [float(x) for x in returns], "replay": _replay(experiment, task, stream)}
 
 
 def _fresh_state(experiment: Experiment) -> TrainState:
@@ -235,7 +237,7 @@ def _fresh_state(experiment: Experiment) -> TrainState:
     return init_train_state(experiment.algorithm, experiment.collector, num_seeds=experiment.num_seeds, key=key)
 
 
-def _store(directory: Path, evaluation: Evaluation, family: AbstractFamily, summary: dict[str, Any]) -> None:
+def _store(directory: Path, evaluation: Evaluation, experiment: Experiment, summary: dict[str, Any]) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     nothing = np.full_like(evaluation.adapted, np.nan)
     yardsticks = {f"yardstick/{name}": returns for name, returns in evaluation.yardsticks.items()}
@@ -252,12 +254,19 @@ def _store(directory: Path, evaluation: Evaluation, family: AbstractFamily, summ
     replays = []
     for i in range(num_replays):
         pick = lambda x, i=i: x[i : i + 1]
-        replay = family.replay(
-            jax.tree.map(lambda x, i=i: x[i], trials.task), _stream(jax.tree.map(pick, trials.trajectory))
-        )
+        task = jax.tree.map(lambda x, i=i: x[i], trials.task)
+        replay = _replay(experiment, task, _stream(jax.tree.map(pick, trials.trajectory)))
         replays.append({"task": i, "seed": 0, "replay": replay})
     write_json(directory / "replays.json", replays)
     write_json(directory / "summary.json", summary)
+
+
+def _replay(experiment: Experiment, task: Any, stream: Any) -> dict[str, Any]:
+    """What one stream did, for the report; what an oracle was shown is left out."""
+    if catalog.method(experiment.method).shows_task:
+        timestep = stream.timestep._replace(obs=stream.timestep.obs["obs"])
+        stream = stream._replace(timestep=timestep, next_obs=stream.next_obs["obs"])
+    return experiment.family_options.replay(task, stream)
 
 
 def _stream(trajectory: Any) -> Any:

@@ -62,6 +62,10 @@ class AbstractFamily(eqx.Module):
         """Reference policies. The first is the floor (random), the last the ceiling of the normalised score."""
 
     @abc.abstractmethod
+    def task_features(self, task: PyTree) -> Float[Array, " F"]:
+        """All that there is to know of ``task``, as numbers that a network can read: what an oracle is shown."""
+
+    @abc.abstractmethod
     def replay(self, task: PyTree, trajectory: Trajectory) -> dict[str, Any]:
         """What one stream ``[L, ...]`` of a trial did in ``task``, as plain data that the report can draw."""
 

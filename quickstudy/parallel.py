@@ -94,6 +94,28 @@ def _across_devices(several: Callable[[PyTree], PyTree], num_seeds: int) -> Call
     return run
 
 
+def map_tasks(fn: Callable[..., PyTree], shared: PyTree, *batched: PyTree) -> PyTree:
+    """``fn(shared, *task)`` for every entry of the leading K axis of ``batched``, all of them arrays.
+
+    For work that has weights of its own in every task, such as gradients through inner steps: on a CPU a device takes
+    its tasks one after the other, because XLA's batched matrix products there are several times slower than single
+    ones. Devices that are not taken by seeds share the tasks, if K is a multiple of their number.
+    """
+    num_tasks = jax.tree.leaves(batched)[0].shape[0]
+
+    def several(shared: PyTree, batched: PyTree) -> PyTree:
+        one = lambda task: fn(shared, *task)
+        return jax.lax.map(one, batched) if jax.default_backend() == "cpu" else jax.vmap(one)(batched)
+
+    taken = jax.sharding.get_abstract_mesh().manual_axes
+    if taken or jax.device_count() == 1 or num_tasks % jax.device_count():
+        return several(shared, batched)
+    specs = (PartitionSpec(), PartitionSpec("task"))
+    return jax.shard_map(several, mesh=mesh("task"), in_specs=specs, out_specs=specs[1], check_vma=False)(
+        shared, batched
+    )
+
+
 def place_seeds(tree: PyTree, num_seeds: int) -> PyTree:
     """Lay arrays ``[S, ...]`` out as `map_seeds` returns them, inside a compiled function and outside.
 

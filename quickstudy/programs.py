@@ -54,11 +54,13 @@ class BlockKeys(NamedTuple):
     """The keys of one block.
 
     Attributes:
+        begin: seeds for the resets that it begins with, ``[K, N]``, where ``Budget.fresh_blocks`` asks for them.
         act: ``[T, K, N]``.
         seeds: for the reset after each step, if its episode ends there, ``[T, K, N]``.
         update: ``[K]``.
     """
 
+    begin: UInt32[Array, "K N"] | None
     act: Key[Array, "T K N"]
     seeds: UInt32[Array, "T K N"]
     update: Key[Array, " K"]
@@ -70,8 +72,7 @@ def trial_keys(keys: Key[Array, " K"], budget: Budget) -> TrialKeys:
 
     def one(key: Key[Array, ""]) -> tuple[Key[Array, ""], UInt32[Array, " N"], Key[Array, " B"]]:
         k_begin, k_run = jax.random.split(key)
-        k_init, k_reset = jax.random.split(k_begin)
-        return k_init, _seeds(jax.random.split(k_reset, budget.num_streams)), jax.random.split(k_run, budget.num_blocks)
+        return *_begin_keys(k_begin, budget), jax.random.split(k_run, budget.num_blocks)
 
     init, seeds, blocks = jax.vmap(one, out_axes=(0, 0, 1))(keys)
     return TrialKeys(init, seeds, blocks)
@@ -80,6 +81,10 @@ def trial_keys(keys: Key[Array, " K"], budget: Budget) -> TrialKeys:
 @functools.partial(jax.jit, static_argnums=(1,))
 def block_keys(keys: Key[Array, " K"], budget: Budget) -> BlockKeys:
     """What `run_trial` makes of the key of one block, for K tasks."""
+    begin = None
+    if budget.fresh_blocks:
+        keys, k_fresh = jnp.moveaxis(jax.vmap(jax.random.split)(keys), -1, 0)
+        begin = jax.vmap(lambda k: _begin_keys(k, budget)[1])(k_fresh)
 
     def one(key: Key[Array, ""]) -> tuple[Key[Array, "T N"], Key[Array, "T N"], Key[Array, ""]]:
         k_steps, k_update = jax.random.split(key)
@@ -88,7 +93,13 @@ def block_keys(keys: Key[Array, " K"], budget: Budget) -> BlockKeys:
         return k_act, k_reset, k_update
 
     k_act, k_reset, k_update = jax.vmap(one, out_axes=(1, 1, 0))(keys)
-    return BlockKeys(k_act, _seeds(k_reset), k_update)
+    return BlockKeys(begin, k_act, _seeds(k_reset), k_update)
+
+
+def _begin_keys(key: Key[Array, ""], budget: Budget) -> tuple[Key[Array, ""], UInt32[Array, " N"]]:
+    """What `begin_trial` makes of its key: the learner's, and a seed for each environment."""
+    k_init, k_reset = jax.random.split(key)
+    return k_init, _seeds(jax.random.split(k_reset, budget.num_streams))
 
 
 def _seeds(keys: Key[Array, "*axes"]) -> UInt32[Array, "*axes"]:

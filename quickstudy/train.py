@@ -81,7 +81,7 @@ def meta_train(
         InvalidArgument: a count below 1, or a split other than ``train``.
         NonFinite: a metric of the update is not finite; names the iteration, the metric and the seed.
     """
-    require_positive(num_steps=num_steps, num_tasks=num_tasks, **budget._asdict())
+    require_positive(num_steps=num_steps, num_tasks=num_tasks, **budget.counts)
     if tasks.name != "train":
         raise InvalidArgument(f"tasks is the {tasks.name!r} split; meta_train takes the 'train' split alone")
     if state is None:
@@ -175,8 +175,10 @@ def _deliver(pending: tuple[int, TrainState, Info] | None, on_step: OnStep | Non
     for name, value in metrics.items():
         if not name.startswith("return_") and not np.isfinite(value).all():
             seed = int(np.flatnonzero(~np.isfinite(value))[0])
+            dropped = metrics["dropped_tasks"][seed] if "dropped_tasks" in metrics else 0
+            lost = f" ({dropped:.0f} tasks had an inner gradient that was not finite)" if dropped else ""
             raise NonFinite(
-                f"meta-update {step}: {name} of seed {seed} is {value[seed]}; "
+                f"meta-update {step}: {name} of seed {seed} is {value[seed]}{lost}; "
                 "lower the learning rate, or look at the rewards of the tasks of this step"
             )
     if on_step is not None:

@@ -95,6 +95,10 @@ def run_trial(
         return (carry, TimeStep(obs, action, out.reward, last), env_state), record
 
     def block(snapshot: Snapshot, key: Key[Array, ""]) -> tuple[Snapshot, Any]:
+        if budget.fresh_blocks:
+            key, k_fresh = jax.random.split(key)
+            fresh = begin_trial(learner, params, env, task, budget.num_streams, key=k_fresh)
+            snapshot = _lives_on(snapshot, fresh)
         k_steps, k_update = jax.random.split(key)
         step_keys = jax.random.split(k_steps, (budget.block_length, budget.num_streams))
 
@@ -102,6 +106,9 @@ def run_trial(
             return jax.vmap(lambda *xs: stream_step(snapshot.state, *xs))(*streams, keys)
 
         streams, trajectory = filter_scan(step, tuple(snapshot[1:]), step_keys)
+        if budget.fresh_blocks:
+            cut = ~trajectory.terminated[-1]
+            trajectory = trajectory._replace(truncated=trajectory.truncated.at[-1].set(cut))
         state, info = learner.update(params, snapshot.state, trajectory, key=k_update)
         return Snapshot(state, *streams), (trajectory, snapshot.carry, info)
 

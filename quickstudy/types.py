@@ -75,11 +75,21 @@ class Trajectory(NamedTuple):
 
 
 class Budget(NamedTuple):
-    """How much experience a trial holds: ``num_blocks`` blocks of ``block_length`` steps in ``num_streams`` streams."""
+    """How much experience a trial holds: ``num_blocks`` blocks of ``block_length`` steps in ``num_streams`` streams.
+
+    With ``fresh_blocks`` every block begins with freshly reset environments, and its last step is marked truncated: the
+    rollouts of one policy, as gradient methods need them where episodes may end early. The learner lives on.
+    """
 
     num_blocks: int
     block_length: int
     num_streams: int = 1
+    fresh_blocks: bool = False
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The three counts by name."""
+        return {name: getattr(self, name) for name in ("num_blocks", "block_length", "num_streams")}
 
     @property
     def steps_per_stream(self) -> int:
@@ -90,6 +100,13 @@ class Budget(NamedTuple):
     def num_steps(self) -> int:
         """Environment steps of a trial over all streams: what methods are compared at."""
         return self.steps_per_stream * self.num_streams
+
+
+class Budgets(NamedTuple):
+    """The trials of a method in a family: those it is trained on, and those it is measured on."""
+
+    train: Budget
+    test: Budget
 
 
 class Snapshot(NamedTuple):

@@ -8,13 +8,24 @@ from quickstudy.algorithms.baselines.multitask import MultiTaskPPO
 from quickstudy.algorithms.baselines.random import RandomLearner
 from quickstudy.algorithms.baselines.thompson import ThompsonSampling
 from quickstudy.algorithms.context.rl2 import RL2
+from quickstudy.algorithms.gradient.anil import ANIL
+from quickstudy.algorithms.gradient.cavia import CAVIA
+from quickstudy.algorithms.gradient.emaml import EMAML
+from quickstudy.algorithms.gradient.learner import InnerLoop
+from quickstudy.algorithms.gradient.maml import MAML
+from quickstudy.algorithms.gradient.meta_sgd import MetaSGD
+from quickstudy.algorithms.gradient.mpo import MPO
+from quickstudy.algorithms.gradient.outer import ClippedAscent, TrustRegion
+from quickstudy.algorithms.gradient.promp import ProMP
+from quickstudy.algorithms.gradient.reptile import Reptile
 from quickstudy.algorithms.ppo import PPO
 from quickstudy.envs.bandit import BernoulliBandit
 from quickstudy.envs.gridworld import GridNavigation
 from quickstudy.envs.point import PointNavigation
 from quickstudy.family import AbstractFamily
 from quickstudy.meta import AbstractMetaAlgorithm, NoMeta
-from quickstudy.types import Budget
+from quickstudy.nets.task_policy import PolicyNetwork
+from quickstudy.types import Budget, Budgets
 
 BANDIT = BernoulliBandit(num_arms=2, num_pulls=10)
 GRID = GridNavigation(size=3, horizon=4, num_episodes=3)
@@ -29,7 +40,7 @@ class Method(NamedTuple):
         build: a small instance for a family.
         families: the families that it can do.
         adapts: whether it claims to get better within a trial.
-        block_length: steps between two updates of the learner; None leaves the family's blocks as they are.
+        budgets: the trials of training and evaluation; by default the family's.
         num_steps: meta-updates after which it adapts to the bandit; 0 for a learner that needs none.
     """
 
@@ -37,14 +48,8 @@ class Method(NamedTuple):
     build: Callable[[AbstractFamily], AbstractMetaAlgorithm]
     families: tuple[AbstractFamily, ...]
     adapts: bool
-    block_length: int | None = None
+    budgets: Callable[[AbstractFamily], Budgets] = lambda family: Budgets(family.budget, family.budget)
     num_steps: int = 0
-
-    def budget(self, family: AbstractFamily) -> Budget:
-        """The family's trial, cut into the blocks that this method learns in."""
-        if self.block_length is None:
-            return family.budget
-        return Budget(family.budget.steps_per_stream // self.block_length, self.block_length)
 
 
 def ppo(**changes) -> PPO:
@@ -53,11 +58,46 @@ def ppo(**changes) -> PPO:
     return PPO(**quick | {"gamma": 1.0, "trace": 0.95, "num_epochs": 4, "num_minibatches": 4} | changes)
 
 
+def every_step(family: AbstractFamily) -> Budgets:
+    """The family's trial in blocks of one step."""
+    budget = Budget(family.budget.steps_per_stream, 1)
+    return Budgets(budget, budget)
+
+
+INNER = InnerLoop(num_updates=2, num_streams=6, step_size=1.0, later_step_size=1.0)
+FIRST_ORDER = InnerLoop(num_updates=2, num_streams=6, step_size=1.0, later_step_size=1.0, first_order=True)
+ASCENT = ClippedAscent(learning_rate=1e-2, num_epochs=2)
+NETWORK = PolicyNetwork(width=8, depth=1)
+
+
+def rollouts(family: AbstractFamily) -> Budgets:
+    """Blocks of rollouts for gradient methods."""
+    return Budgets(INNER.train_budget(family), INNER.test_budget(family))
+
+
+def gradient(name: str, build: Callable[[], AbstractMetaAlgorithm], *families: AbstractFamily, num_steps=0) -> Method:
+    """A row of a gradient method."""
+    return Method(name, lambda family: build(), families or (BANDIT,), True, rollouts, num_steps)
+
+
 METHODS = (
     Method("rl2-gru", lambda family: RL2(cell="gru", width=16, ppo=ppo()), (BANDIT, GRID), True, num_steps=100),
     Method("rl2-lstm", lambda family: RL2(cell="lstm", width=16, ppo=ppo()), (BANDIT,), True, num_steps=100),
+    gradient("mpo", lambda: MPO(NETWORK, inner=INNER, code_size=4, encoder_width=8, ascent=ASCENT), num_steps=60),
+    gradient("maml", lambda: MAML(NETWORK, INNER, trust_region=TrustRegion(curvature_streams=2)), num_steps=60),
+    gradient("fomaml", lambda: MAML(NETWORK, FIRST_ORDER, outer="clipped", ascent=ASCENT), num_steps=60),
+    gradient("promp", lambda: ProMP(NETWORK, INNER, ASCENT), POINT, num_steps=60),
+    gradient("reptile", lambda: Reptile(NETWORK, INNER), num_steps=60),
+    gradient("meta-sgd", lambda: MetaSGD(NETWORK, INNER, ASCENT), num_steps=60),
+    gradient("anil", lambda: ANIL(NETWORK, INNER, ASCENT), num_steps=60),
+    gradient("cavia", lambda: CAVIA(NETWORK, inner=INNER, ascent=ASCENT), POINT, num_steps=60),
+    gradient("e-maml", lambda: EMAML(NETWORK, inner=INNER, ascent=ASCENT), num_steps=60),
     Method("multitask-ppo", lambda family: MultiTaskPPO(width=8, depth=1, ppo=ppo()), (GRID, POINT), False),
     Method("random", lambda family: NoMeta(RandomLearner.for_spec(family.env.spec)), (GRID, POINT), False),
-    Method("thompson", lambda family: NoMeta(ThompsonSampling(family.prior)), (BANDIT,), True, block_length=1),
-    Method("skeleton", lambda family: PreferenceReptile(), (BANDIT,), True, block_length=1, num_steps=3),
+    Method("thompson", lambda family: NoMeta(ThompsonSampling(family.prior)), (BANDIT,), True, budgets=every_step),
+    Method("skeleton", lambda family: PreferenceReptile(), (BANDIT,), True, budgets=every_step, num_steps=3),
 )
+SOME_METHODS = tuple(
+    m for m in METHODS if m.name in ("rl2-gru", "mpo", "maml", "multitask-ppo", "thompson", "skeleton")
+)
+"""One of each kind, for properties that depend on the kind alone."""

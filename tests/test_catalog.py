@@ -7,7 +7,7 @@ from quickstudy.errors import InvalidArgument
 from quickstudy.experiment import Experiment
 from quickstudy.family import AbstractFamily
 from quickstudy.meta import AbstractMetaAlgorithm
-from quickstudy.presets import PRESETS, preset, preset_for
+from quickstudy.presets import GRADIENT_METHODS, PRESETS, ROLLOUTS, preset, preset_for
 
 
 @pytest.mark.parametrize("name", catalog.FAMILIES)
@@ -45,9 +45,23 @@ def test_every_preset_makes_an_experiment_that_survives_its_config(name):
     experiment = Experiment.from_preset(name, preset(name))
     assert Experiment.from_config(experiment.config()) == experiment
     assert experiment.num_seeds >= 5
-    ppo = experiment.method_options.ppo
-    assert experiment.num_tasks % ppo.num_minibatches == 0
-    assert ppo.anneal_steps == experiment.num_steps
+    options = experiment.method_options
+    if hasattr(options, "ppo"):
+        assert experiment.num_tasks % options.ppo.num_minibatches == 0
+        assert options.ppo.anneal_steps == experiment.num_steps
+    elif "ascent" in preset(name).method_options:
+        assert options.ascent.anneal_steps == experiment.num_steps
+
+
+@pytest.mark.parametrize("cell", ROLLOUTS)
+def test_methods_that_learn_from_rollouts_get_equal_steps(cell):
+    presets = {name: PRESETS[f"{cell}-{name}"] for name in GRADIENT_METHODS if name != "scratch-ppo"}
+    experiments = [Experiment.from_preset(None, chosen) for chosen in presets.values()]
+    totals = [experiment.num_steps * experiment.steps_per_update for experiment in experiments]
+    assert max(totals) <= ROLLOUTS[cell].env_steps
+    assert min(totals) > 0.95 * max(totals)
+    assert {experiment.budgets.test for experiment in experiments} == {experiments[0].budgets.test}
+    assert experiments[0].budgets.test.num_blocks == 4
 
 
 def test_a_method_and_family_take_their_defaults_from_the_preset():

@@ -17,7 +17,6 @@ from jaxtyping import Array, Float, Key, PyTree
 from quickstudy.algorithms.baselines.multitask import MultiTaskPPO
 from quickstudy.algorithms.baselines.random import RandomLearner
 from quickstudy.algorithms.ppo import PPO
-from quickstudy.check.known_task import KnownTask
 from quickstudy.errors import require_positive
 from quickstudy.host.family import HostFamily
 from quickstudy.learner import AbstractLearner
@@ -61,7 +60,7 @@ def climb(family: HostFamily, options: LadderOptions, say: Callable[[str], objec
     """Train and measure; ``say`` is told what is being done."""
     k_tasks, k_train, k_measure = jax.random.split(jax.random.key(options.seed), 3)
     tasks = family.tasks("train").batch(options.num_experts, key=k_tasks)
-    known = dataclasses.replace(family, world=KnownTask.of(family.world))
+    known = family.showing_task
     say("one policy for all tasks")
     multitask = _measure(family, *_train(family, family.tasks("train"), options, k_train), tasks, options, k_measure)
     say("one policy that sees the task")

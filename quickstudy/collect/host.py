@@ -83,7 +83,7 @@ class HostCollector(AbstractCollector):
     ) -> Trial:
         """One trial in each of K tasks."""
         learner, params, tasks, key, start = to_default_device((learner, params, tasks, key, start))
-        _check_start(start)
+        _check_start(start, budget)
         num_tasks = jax.tree.leaves(tasks)[0].shape[0]
         keys = jax.random.split(key, num_tasks)
         size = max(1, self.max_envs // budget.num_streams)
@@ -124,14 +124,16 @@ class HostCollector(AbstractCollector):
         budget: Budget,
     ) -> Trial:
         trial_keys = programs.trial_keys(keys, budget)
-        first = self._begin(tasks, trial_keys, budget)
+        first = self._begin(tasks, np.asarray(trial_keys.seeds))
         if start is None:
             snapshot = Snapshot(*programs.begin(learner, params, trial_keys.init, budget.num_streams), first, None)
         else:
-            snapshot = start._replace(timestep=start.timestep._replace(obs=first.obs, first=first.first))
+            snapshot = _lives_on(start, first)
         blocks = []
         for block in range(budget.num_blocks):
             k_block = programs.block_keys(trial_keys.blocks[block], budget)
+            if k_block.begin is not None:
+                snapshot = _lives_on(snapshot, self._begin(tasks, np.asarray(k_block.begin)))
             carry = snapshot.carry
             snapshot, trajectory, info = self._block(learner, params, snapshot, k_block, budget)
             blocks.append((trajectory, carry, info))
@@ -142,13 +144,13 @@ class HostCollector(AbstractCollector):
         )
         return Trial(tasks, trajectory, carry, info, final)
 
-    def _begin(self, tasks: PyTree, keys: programs.TrialKeys, budget: Budget) -> TimeStep:
-        """Reset every environment to its task; what the streams show first, ``[K, N, ...]``."""
-        shape = keys.seeds.shape
+    def _begin(self, tasks: PyTree, seeds: np.ndarray) -> TimeStep:
+        """Reset every environment to its task, with seeds ``[K, N]``; what the streams show first, ``[K, N, ...]``."""
+        shape = seeds.shape
         values = jax.tree.map(np.asarray, tasks)
         one_a_task = [to_task(jax.tree.map(lambda x, k=k: x[k], values)) for k in range(shape[0])]
-        one_a_seat = [task for task in one_a_task for _ in range(budget.num_streams)]
-        obs = self.pool.begin(one_a_seat, np.asarray(keys.seeds).reshape(-1))
+        one_a_seat = [task for task in one_a_task for _ in range(shape[1])]
+        obs = self.pool.begin(one_a_seat, seeds.reshape(-1))
         action = self.spec.action
         blank: Any = np.zeros((*shape, *action.shape), action.dtype), np.zeros(shape, np.float32), np.ones(shape, bool)
         return TimeStep(self._decode(obs, shape), *blank)
@@ -176,6 +178,9 @@ class HostCollector(AbstractCollector):
         # The host's part is stacked on the host: one transfer a block.
         trajectory: Trajectory = jax.tree.map(lambda *xs: jnp.asarray(np.stack(xs, 1)), *steps)
         trajectory = trajectory._replace(aux=programs.stack(kept, 1))
+        if budget.fresh_blocks:
+            cut = ~trajectory.terminated[:, -1]
+            trajectory = trajectory._replace(truncated=trajectory.truncated.at[:, -1].set(cut))
         new_state, info = programs.update(learner, params, snapshot.state, trajectory, keys.update)
         return Snapshot(new_state, carry, timestep, None), trajectory, info
 
@@ -193,7 +198,12 @@ class HostCollector(AbstractCollector):
         return self.env.layout.obs.decode(obs.reshape(*shape, -1))
 
 
-def _check_start(start: Snapshot | None) -> None:
+def _lives_on(old: Snapshot, first: TimeStep) -> Snapshot:
+    """The agent of ``old`` where new episodes have begun."""
+    return old._replace(timestep=old.timestep._replace(obs=first.obs, first=first.first))
+
+
+def _check_start(start: Snapshot | None, budget: Budget) -> None:
     """Refuse a snapshot whose environments would have to be stored."""
     if start is None or start.env_state is None:
         return
@@ -203,7 +213,7 @@ def _check_start(start: Snapshot | None) -> None:
             "the agent live on in new episodes"
         )
     unfinished = np.asarray(start.env_state.unfinished)
-    if unfinished.any():
+    if unfinished.any() and not budget.fresh_blocks:
         raise InvalidArgument(
             f"start stopped in the middle of an episode in {int(unfinished.sum())} of {unfinished.size} streams, and a "
             "Gymnasium environment cannot be stored: stop where episodes end, or set start.env_state to None to begin "

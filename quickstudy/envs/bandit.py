@@ -122,6 +122,10 @@ class BernoulliBandit(AbstractFamily):
         """What a Bayesian agent that knows the family believes before the first pull."""
         return UniformPrior(self.num_arms)
 
+    def task_features(self, task: Arms) -> Float[Array, " k"]:
+        """The arms' means."""
+        return task
+
     def replay(self, task: Arms, trajectory: Trajectory) -> dict[str, Any]:
         """The arms' means, and what was pulled and paid."""
         return _bandit_replay(task, trajectory)
@@ -186,6 +190,10 @@ class GaussianBandit(AbstractFamily):
     def prior(self) -> NormalPrior:
         """What a Bayesian agent that knows the family believes before the first pull."""
         return NormalPrior(self.num_arms, mean=0.0, std=self.prior_std, noise_std=self.noise_std)
+
+    def task_features(self, task: Arms) -> Float[Array, " k"]:
+        """The arms' means."""
+        return task
 
     def replay(self, task: Arms, trajectory: Trajectory) -> dict[str, Any]:
         """The arms' means, and what was pulled and paid."""

@@ -126,6 +126,10 @@ class DarkRoom(AbstractFamily):
         """Random, posterior sampling, goal known; in small rooms the Bayes optimum too."""
         return search_yardsticks(self.env, tuple(range(self.size**2)), self.budget)
 
+    def task_features(self, task: Int[Array, ""]) -> Float[Array, " F"]:
+        """Where the goal is, in the form that the agent's own place has."""
+        return one_hot_position(task, self.size)
+
     def replay(self, task: Int[Array, ""], trajectory: Trajectory) -> dict[str, Any]:
         """The cells visited in every episode of one stream."""
         return grid_replay(self.size, {"start": self.env.start, "goal": int(task)}, trajectory)
@@ -176,6 +180,10 @@ class DarkKeyToDoor(AbstractFamily):
             PolicyYardstick("posterior sampling, redrawn", KeyDoorSampling(self.size), env, budget, episodes),
             ExactYardstick("goal known", env.goal_known_return, episodes),
         )
+
+    def task_features(self, task: KeyDoor) -> Float[Array, " F"]:
+        """Where the key and the door are, in the form that the agent's own place has."""
+        return jnp.concatenate([one_hot_position(cell, self.size) for cell in task])
 
     def replay(self, task: KeyDoor, trajectory: Trajectory) -> dict[str, Any]:
         """The cells visited in every episode of one stream."""

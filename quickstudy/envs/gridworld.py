@@ -126,6 +126,10 @@ class GridNavigation(AbstractFamily):
         """Random, posterior sampling, goal known, and the Bayes optimum where it can be proven in seconds."""
         return search_yardsticks(self.env, self.candidates, self.budget)
 
+    def task_features(self, task: Int[Array, ""]) -> Float[Array, " F"]:
+        """Where the goal is, in the form that the agent's own place has."""
+        return one_hot_position(task, self.size)
+
     def replay(self, task: Int[Array, ""], trajectory: Trajectory) -> dict[str, Any]:
         """The cells visited in every episode of one stream."""
         return grid_replay(self.size, {"start": self.env.start, "goal": int(task)}, trajectory)

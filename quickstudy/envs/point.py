@@ -169,6 +169,10 @@ class AbstractPointNavigation(AbstractFamily):
             ExactYardstick("goal known", env.goal_known_return, num_episodes),
         )
 
+    def task_features(self, task: PointTask) -> Float[Array, " F"]:
+        """The goal's coordinates, cosine and sine of the rotation."""
+        return jnp.stack([*task.goal, jnp.cos(task.angle), jnp.sin(task.angle)])
+
     def replay(self, task: PointTask, trajectory: Trajectory) -> dict[str, Any]:
         """The path of every episode of one stream."""
         paths, radius = episode_paths(trajectory), self.env.reward_radius or REACH

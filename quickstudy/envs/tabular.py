@@ -147,6 +147,10 @@ class RandomMDP(AbstractFamily):
         """Expected return of an episode under the optimal policy of ``task``."""
         return jnp.max(value_iteration(task, self.horizon)[0, 0])
 
+    def task_features(self, task: TabularMDP) -> Float[Array, " F"]:
+        """Every transition probability and every mean reward."""
+        return jnp.concatenate([jnp.ravel(table) for table in task])
+
     def replay(self, task: TabularMDP, trajectory: Trajectory) -> dict[str, Any]:
         """The states, actions and rewards of every episode of one stream; the last one may be unfinished."""
         del task

@@ -1,5 +1,6 @@
 """A user's world as a task family: the same training, evaluation and report as for the families that come along."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, Float, Key, PyTree
 
 from quickstudy.algorithms.baselines.random import RandomLearner
 from quickstudy.collect.host import HostCollector
@@ -93,6 +94,17 @@ class HostFamily(AbstractFamily):
         floor = CollectedYardstick("random", RandomLearner.for_spec(self.env.spec))
         own: dict[str, Callable[[Any], Any]] = getattr(self.world, "yardsticks", dict)()
         return (floor, *(HostYardstick(name, value, self.num_episodes) for name, value in own.items()))
+
+    @property
+    def showing_task(self) -> "HostFamily":
+        """The same family with the task beside every observation: ``{"obs": …, "task": …}``, for an oracle."""
+        from quickstudy.host.known_task import KnownTask
+
+        return dataclasses.replace(self, world=KnownTask.of(self.world))
+
+    def task_features(self, task: PyTree) -> Float[Array, " F"]:
+        """The task's numbers, one after the other."""
+        return jnp.concatenate([jnp.ravel(jnp.asarray(leaf, jnp.float32)) for leaf in jax.tree.leaves(task)])
 
     def replay(self, task: PyTree, trajectory: Trajectory) -> dict[str, Any]:
         """The rewards of one stream, and its task."""

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from quickstudy.types import Spec, TimeStep
+from quickstudy.types import Obs, Spec, TimeStep
 
 
 def num_obs_features(spec: Spec) -> int:
@@ -22,9 +22,14 @@ def num_timestep_features(spec: Spec) -> int:
     return num_obs_features(spec) + actions + 2
 
 
+def flat_obs(obs: Obs) -> Float[Array, " F"]:
+    """One observation as one vector."""
+    return jnp.concatenate([jnp.ravel(leaf).astype(jnp.float32) for leaf in jax.tree.leaves(obs)])
+
+
 def obs_features(timestep: TimeStep) -> Float[Array, " F"]:
     """The observation alone, flattened: what a policy without memory may use."""
-    return jnp.concatenate([jnp.ravel(leaf).astype(jnp.float32) for leaf in jax.tree.leaves(timestep.obs)])
+    return flat_obs(timestep.obs)
 
 
 def timestep_features(timestep: TimeStep, num_actions: int | None) -> Float[Array, " F"]:

@@ -37,6 +37,11 @@ class Categorical(eqx.Module):
         log_probs = jax.nn.log_softmax(self.logits)
         return -jnp.sum(jnp.exp(log_probs) * log_probs)
 
+    def kl_to(self, other: "Categorical") -> Float[Array, ""]:
+        """``KL(self ‖ other)`` in nats."""
+        log_probs, others = jax.nn.log_softmax(self.logits), jax.nn.log_softmax(other.logits)
+        return jnp.sum(jnp.exp(log_probs) * (log_probs - others))
+
 
 class DiagonalGaussian(eqx.Module):
     """Independent normals over a continuous action; environments clip what leaves [-1, 1]."""
@@ -61,9 +66,22 @@ class DiagonalGaussian(eqx.Module):
         """Differential entropy in nats."""
         return jnp.sum(self.log_std + 0.5 * jnp.log(2 * jnp.pi * jnp.e))
 
+    def kl_to(self, other: "DiagonalGaussian") -> Float[Array, ""]:
+        """``KL(self ‖ other)`` in nats."""
+        variance = jnp.exp(2 * (self.log_std - other.log_std))
+        distance = jnp.square((self.mean - other.mean) * jnp.exp(-other.log_std))
+        return jnp.sum(other.log_std - self.log_std + 0.5 * (variance + distance - 1.0))
+
+
+MIN_LOG_STD = -3.0
+"""Least log-deviation of an action (5 % of the range's half): below, probability ratios explode and learning ends."""
+
 
 class PolicyHead(eqx.Module):
-    """A linear map from features to a `Categorical` or a `DiagonalGaussian`, as the family's actions require."""
+    """A linear map from features to a `Categorical` or a `DiagonalGaussian`, as the family's actions require.
+
+    The log-deviation does not depend on the features; ``MIN_LOG_STD`` bounds it softly, so that a gradient remains.
+    """
 
     linear: eqx.nn.Linear
     log_std: Float[Array, " A"] | None
@@ -79,4 +97,6 @@ class PolicyHead(eqx.Module):
 
     def __call__(self, features: Float[Array, " F"]) -> Categorical | DiagonalGaussian:
         out = self.linear(features)
-        return Categorical(out) if self.log_std is None else DiagonalGaussian(out, self.log_std)
+        if self.log_std is None:
+            return Categorical(out)
+        return DiagonalGaussian(out, MIN_LOG_STD + jax.nn.softplus(self.log_std - MIN_LOG_STD))

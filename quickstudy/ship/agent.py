@@ -34,7 +34,7 @@ class Agent:
     @property
     def block_length(self) -> int:
         """Steps between two updates of what it has learned; methods that learn in their memory need none."""
-        return self._brain.block_length
+        return self._brain.block_length * self._brain.num_streams
 
     @property
     def num_steps(self) -> int:

@@ -25,7 +25,7 @@ class Observed(NamedTuple):
 
 
 class Block(NamedTuple):
-    """One stream's steps ``[T, 1, ...]``, for the update."""
+    """Steps ``[T, N, ...]``, for the update."""
 
     observed: Observed
     action: Any
@@ -62,7 +62,9 @@ class Brain(NamedTuple):
         weights: the meta-learned parameters.
         layout: observations and actions, as the environment has them.
         obs_dtypes: of the leaves of an observation.
-        block_length: steps between two updates.
+        block_length: T, steps in a stream of a block.
+        num_streams: N, streams of a block, which are lived through one after the other.
+        cut_streams: whether the last step of each counts as truncated (`Budget.fresh_blocks`).
         learns: whether updates change anything.
         write: stores the brain in a directory, so that `load` finds it there.
     """
@@ -72,6 +74,8 @@ class Brain(NamedTuple):
     layout: Layout
     obs_dtypes: tuple[str, ...]
     block_length: int
+    num_streams: int
+    cut_streams: bool
     learns: bool
     write: Callable[[Path], None]
 

@@ -44,6 +44,8 @@ def export(brain: Brain, path: Path) -> None:
         "layout": brain.layout.to_json(),
         "obs_dtypes": list(brain.obs_dtypes),
         "block_length": brain.block_length,
+        "num_streams": brain.num_streams,
+        "cut_streams": brain.cut_streams,
         "learns": brain.learns,
     }
     write_json(path / EXPORT, description)
@@ -51,13 +53,13 @@ def export(brain: Brain, path: Path) -> None:
 
 def _arguments(brain: Brain) -> tuple[tuple[Any, ...], ...]:
     """What each of the three functions is called with, as shapes."""
-    count, steps, size = np.uint32(0), brain.block_length, brain.layout.obs.size
+    count, size, shape = np.uint32(0), brain.layout.obs.size, (brain.block_length, brain.num_streams)
     state, carry = jax.eval_shape(brain.functions.init, brain.weights, count)
     obs = brain.leaves(np.zeros(size, np.float32))
     observed = Observed(obs, blank_action(brain), np.float32(0), np.bool_(False))
     act: tuple[Any, ...] = (brain.weights, state, carry, tuple(observed), count, count)
     action, _, aux = jax.eval_shape(brain.functions.act, *act)
-    column = lambda x: jax.ShapeDtypeStruct((steps, 1, *np.shape(x)), x.dtype)
+    column = lambda x: jax.ShapeDtypeStruct((*shape, *np.shape(x)), x.dtype)
     observed_block = jax.tree.map(column, observed)
     block = Block(
         observed_block,

@@ -43,6 +43,8 @@ def read_export(path: Path) -> Brain:
         layout=Layout.from_json(description["layout"]),
         obs_dtypes=tuple(description["obs_dtypes"]),
         block_length=description["block_length"],
+        num_streams=description["num_streams"],
+        cut_streams=description["cut_streams"],
         learns=description["learns"],
         write=functools.partial(_copy, path),
     )

@@ -14,7 +14,7 @@ from quickstudy.errors import CheckpointError, InvalidArgument, require_positive
 from quickstudy.host.spaces import ActionLayout, Layout, ObsLayout, ObsPart
 from quickstudy.learner import AbstractLearner
 from quickstudy.ship.brain import Arrays, Block, Brain, Functions
-from quickstudy.types import Spec, TimeStep, Trajectory
+from quickstudy.types import Budget, Spec, TimeStep, Trajectory
 
 
 class Form(NamedTuple):
@@ -121,7 +121,7 @@ def brain_of(
     params: PyTree,
     spec: Spec,
     layout: Layout,
-    block_length: int,
+    block: Budget,
     *,
     weights: Arrays | None,
     write: Callable[[Path], None],
@@ -133,14 +133,14 @@ def brain_of(
         params: its parameters, of one training seed; shapes alone if ``weights`` are given.
         spec: of the family.
         layout: the same, as the environment has it.
-        block_length: steps between two updates.
+        block: what one update reads: its ``block_length`` steps in ``num_streams`` streams.
         weights: the numbers of learner and parameters, if ``params`` does not hold them.
         write: stores the brain.
 
     Raises:
-        InvalidArgument: ``block_length`` is below 1.
+        InvalidArgument: ``block`` holds nothing.
     """
-    require_positive(block_length=block_length)
+    require_positive(**block.counts)
     forms = forms_of(learner, params, spec)
     numbers = to_arrays((learner, params)) if weights is None else weights
     return Brain(
@@ -148,7 +148,9 @@ def brain_of(
         weights=[jnp.asarray(np.asarray(x)) for x in numbers],
         layout=layout,
         obs_dtypes=tuple(str(like.dtype) for like in forms.obs.likes),
-        block_length=block_length,
+        block_length=block.block_length,
+        num_streams=block.num_streams,
+        cut_streams=block.fresh_blocks,
         learns=bool(forms.state.likes),
         write=write,
     )

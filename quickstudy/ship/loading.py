@@ -9,6 +9,7 @@ from quickstudy.ship.agent import Agent
 from quickstudy.ship.brain import Brain
 from quickstudy.ship.exported import EXPORT, read_export
 from quickstudy.ship.store import WEIGHTS, read_arrays, read_description
+from quickstudy.types import Budget
 
 AGENT = "agent.json"
 _FORMAT = 1
@@ -41,15 +42,18 @@ def brain_of_run(path: Path, training_seed: int, block_length: int | None) -> Br
     import equinox as eqx
     import jax
 
-    from quickstudy import experiment
+    from quickstudy import catalog, experiment
     from quickstudy.run_directory import RunDirectory
     from quickstudy.ship.learner_brain import to_arrays
 
     found, state = experiment.load(RunDirectory.open(path))
     if not 0 <= training_seed < found.num_seeds:
         raise InvalidArgument(f"training_seed must lie in 0 … {found.num_seeds - 1}, got {training_seed}")
+    if catalog.method(found.method).shows_task:
+        raise InvalidArgument(f"{path} is a run of {found.method}, which is shown its task: it is a yardstick, no agent")
     params = jax.tree.map(lambda x: x[training_seed] if eqx.is_array(x) else x, state.meta.params)
-    family, budget = found.family_options, found.budget
+    family = found.family_options
+    block = _block(found.budgets.test, block_length)
     description = {
         "format": _FORMAT,
         "method": found.method,
@@ -59,7 +63,7 @@ def brain_of_run(path: Path, training_seed: int, block_length: int | None) -> Br
         "layout": _layout(family).to_json(),
         "horizon": family.budget.block_length,
         "num_episodes": family.num_episodes,
-        "block_length": block_length or budget.block_length * budget.num_streams,
+        "block": block._asdict(),
         "run": str(path),
         "training_seed": training_seed,
         "step": int(state.step),
@@ -75,8 +79,7 @@ def _read_agent(path: Path, block_length: int | None) -> Brain:
         raise CheckpointError(
             f"{path / AGENT} has format {description.get('format')!r}, and this version reads {_FORMAT}"
         )
-    if block_length is not None:
-        description["block_length"] = block_length
+    description["block"] = _block(Budget(**description["block"]), block_length)._asdict()
     forms = _forms(description)
     return _brain(description, ordered(forms.weights, read_arrays(path / WEIGHTS), path / WEIGHTS))
 
@@ -93,8 +96,15 @@ def _brain(description: dict[str, Any], weights: list[Any]) -> Brain:
         write_arrays(path / WEIGHTS, named(form, weights))
         write_json(path / AGENT, description)
 
-    layout, length = Layout.from_json(description["layout"]), description["block_length"]
-    return brain_of(learner, params, spec, layout, length, weights=weights, write=write)
+    layout, block = Layout.from_json(description["layout"]), Budget(**description["block"])
+    return brain_of(learner, params, spec, layout, block, weights=weights, write=write)
+
+
+def _block(budget: Budget, block_length: int | None) -> Budget:
+    """One block of ``budget``, or of ``block_length`` steps in one stream."""
+    if block_length is None:
+        return budget._replace(num_blocks=1)
+    return budget._replace(num_blocks=1, block_length=block_length, num_streams=1)
 
 
 def _forms(description: dict[str, Any]) -> Any:

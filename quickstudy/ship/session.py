@@ -1,6 +1,7 @@
 """One stay in one task: what has been learned, and the steps that the next update will read."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,7 @@ class Session:
         if brain.learns:
             self.steps.append(self.open)
         self.open = None
-        if len(self.steps) == brain.block_length:
+        if len(self.steps) == brain.block_length * brain.num_streams:
             block = block_of(brain, self.steps).plain()
             self.state = brain.functions.update(
                 brain.weights, self.state, block, np.uint32(self.seed), np.uint32(self.num_blocks)
@@ -111,19 +112,22 @@ def blank_action(brain: Brain) -> np.ndarray:
 
 
 def block_of(brain: Brain, steps: list[Step]) -> Block:
-    """Steps as arrays ``[T, 1, ...]``."""
-    column = lambda name: np.stack([np.asarray(getattr(step, name)) for step in steps])[:, None]
-    aux = [
-        np.stack([np.asarray(leaf) for leaf in leaves])[:, None]
-        for leaves in zip(*(step.aux for step in steps), strict=True)
-    ]
-    shown: Any = (column(name) for name in ("prev_action", "prev_reward", "first"))
+    """Steps in the order in which they were taken, as N streams of T steps: ``[T, N, ...]``."""
+
+    def column(values: Iterable[Any]) -> np.ndarray:
+        stacked = np.stack([np.asarray(value) for value in values])
+        return stacked.reshape((brain.num_streams, brain.block_length, *stacked.shape[1:])).swapaxes(0, 1)
+
+    named = lambda name: column(getattr(step, name) for step in steps)
+    terminated, truncated = named("terminated"), named("truncated")
+    if brain.cut_streams:
+        truncated[-1] = ~terminated[-1]
     return Block(
-        Observed(brain.leaves(column("obs")), *shown),
-        column("action"),
-        column("reward"),
-        brain.leaves(column("next_obs")),
-        column("terminated"),
-        column("truncated"),
-        aux,
+        Observed(brain.leaves(named("obs")), named("prev_action"), named("prev_reward"), named("first")),
+        named("action"),
+        named("reward"),
+        brain.leaves(named("next_obs")),
+        terminated,
+        truncated,
+        [column(leaves) for leaves in zip(*(step.aux for step in steps), strict=True)],
     )

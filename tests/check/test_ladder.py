@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from worlds import SignWorld, StaircaseWorld
 
-from quickstudy.check.known_task import KnownTask
 from quickstudy.check.ladder import LadderOptions, Rungs, clearly_better, climb, rows, verdict
 from quickstudy.cli import main
 from quickstudy.errors import InvalidArgument
 from quickstudy.host.family import HostFamily
+from quickstudy.host.known_task import KnownTask
 
 OPTIONS = LadderOptions(num_steps=12, num_tasks=16, num_experts=2, learning_rate=2e-2)
 

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from algorithms_table import BANDIT, METHODS, ppo
+from algorithms_table import BANDIT, METHODS, SOME_METHODS, ppo
 from compile_counter import compilations
 from jaxtyping import Array, Float
 from toys import CoinFlipper, Scripted, SelfSeeded, Staircase, arrays_of
@@ -64,11 +64,15 @@ def without_envs(trial):
     return trial._replace(final=trial.final._replace(env_state=None))
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param(m, marks=[] if m in SOME_METHODS else pytest.mark.slow, id=m.name) for m in METHODS],
+)
 def test_every_method_has_equal_trials_through_both_collectors(method):
     algorithm = method.build(BANDIT)
     params = algorithm.init(HOST.spec, key=jax.random.key(0)).params
-    arguments = (algorithm.learner, params, TASKS, Budget(3, 2, 2))
+    fresh_blocks = method.budgets(BANDIT).test.fresh_blocks
+    arguments = (algorithm.learner, params, TASKS, Budget(3, 3 if fresh_blocks else 2, 2, fresh_blocks))
     host, graph = (c.collect(*arguments, key=jax.random.key(1)) for c in (HOST, GRAPH))
     assert_close(without_envs(host), without_envs(graph))
     assert np.unique(host.trajectory.action).size == 2
@@ -119,6 +123,18 @@ def test_a_second_trial_compiles_nothing():
     with compilations() as compiled:
         run(1)
     assert compiled == []
+
+
+def test_fresh_blocks_begin_new_episodes_and_are_cut():
+    script, budget = jnp.array([0]), Budget(2, 2, 2, fresh_blocks=True)
+    trial = HOST.collect(Scripted(), script, TASKS, budget, key=jax.random.key(0))
+    assert_close(
+        without_envs(trial), without_envs(GRAPH.collect(Scripted(), script, TASKS, budget, key=jax.random.key(0)))
+    )
+    assert trial.trajectory.timestep.first[:, :, 0].all()
+    assert trial.trajectory.truncated[:, :, -1].all()
+    again = HOST.collect(Scripted(), script, TASKS, budget, key=jax.random.key(0), start=trial.final)
+    assert again.trajectory.timestep.first[:, 0, 0].all()
 
 
 def test_a_trial_goes_on_between_episodes():

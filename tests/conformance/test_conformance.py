@@ -39,7 +39,7 @@ class Case(NamedTuple):
         return GraphCollector(self.family.env)
 
     def train(self, state, *, num_steps=NUM_STEPS, on_step=None):
-        budget, tasks = self.method.budget(self.family), self.family.tasks("train")
+        budget, tasks = self.method.budgets(self.family).train, self.family.tasks("train")
         arguments = {"num_steps": num_steps, "num_tasks": NUM_TASKS, "key": jax.random.key(9)}
         return meta_train(self.algorithm, self.collector, tasks, budget, state=state, on_step=on_step, **arguments)
 
@@ -109,7 +109,7 @@ def test_every_metric_is_one_number_a_seed(case):
 
 def test_update_can_be_scanned(case):
     state = jax.tree.map(lambda x: x[0] if eqx.is_array(x) else x, case.start.meta)
-    budget = case.method.budget(case.family)
+    budget = case.method.budgets(case.family).train
 
     def train(state, keys):
         def step(state, key):
@@ -126,7 +126,7 @@ def test_update_can_be_scanned(case):
 
 
 def test_the_learner_keeps_the_types_of_its_state_and_carry(case):
-    spec, budget, learner = case.family.env.spec, case.method.budget(case.family), case.algorithm.learner
+    spec, budget, learner = case.family.env.spec, case.method.budgets(case.family).train, case.algorithm.learner
     params = jax.tree.map(lambda x: x[0] if eqx.is_array(x) else x, case.start.meta.params)
 
     def one_block(key):

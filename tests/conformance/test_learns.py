@@ -22,14 +22,14 @@ QUICK = ("rl2-gru", "thompson", "skeleton")
 
 
 def _evaluation(method: Method, family, *, num_steps, num_tasks=256, num_seeds=2) -> Evaluation:
-    algorithm, collector, budget = method.build(family), GraphCollector(family.env), method.budget(family)
+    algorithm, collector, budgets = method.build(family), GraphCollector(family.env), method.budgets(family)
     state = init_train_state(algorithm, collector, num_seeds=num_seeds, key=jax.random.key(0))
     if num_steps:
         state = meta_train(
             algorithm,
             collector,
             family.tasks("train"),
-            budget,
+            budgets.train,
             num_steps=num_steps,
             num_tasks=num_tasks,
             key=jax.random.key(1),
@@ -40,7 +40,7 @@ def _evaluation(method: Method, family, *, num_steps, num_tasks=256, num_seeds=2
         state.meta.params,
         collector,
         family.tasks("test"),
-        budget,
+        budgets.test,
         num_seeds=num_seeds,
         num_tasks=NUM_TEST_TASKS,
         num_episodes=family.num_episodes,

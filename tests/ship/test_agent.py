@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from algorithms_table import BANDIT, METHODS
+from algorithms_table import BANDIT, METHODS, SOME_METHODS
 from toys import Scripted, SelfSeeded, arrays_of
 from worlds import PlaneWorld, StaircaseEnv, StaircaseWorld
 
@@ -26,8 +26,9 @@ from quickstudy.types import Budget
 ENV = HostEnv.of(StaircaseWorld())
 
 
-def agent_of(learner, params, block_length=3):
-    return Agent(brain_of(learner, params, ENV.spec, ENV.layout, block_length, weights=None, write=lambda path: None))
+def agent_of(learner, params, block_length=3, num_streams=1, fresh_blocks=False):
+    block = Budget(1, block_length, num_streams, fresh_blocks)
+    return Agent(brain_of(learner, params, ENV.spec, ENV.layout, block, weights=None, write=lambda path: None))
 
 
 def live(agent, num_steps, env=None, task=0.5, shows_successor=True):
@@ -46,7 +47,7 @@ def live(agent, num_steps, env=None, task=0.5, shows_successor=True):
     return actions
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+@pytest.mark.parametrize("method", SOME_METHODS, ids=lambda method: method.name)
 def test_it_does_what_the_learner_does_in_a_collected_trial(method):
     algorithm = method.build(BANDIT)
     params = algorithm.init(ENV.spec, key=jax.random.key(0)).params
@@ -83,6 +84,29 @@ def test_a_successor_that_is_shown_at_once_or_later_is_the_same():
         agent.begin_task()
         results.append(live(agent, 20, shows_successor=shows))
     assert results[0] == results[1]
+
+
+class Recorder(Scripted):
+    """A script whose state is the last block's rewards and truncations."""
+
+    def init(self, params, *, key):
+        return jnp.zeros((3, 2)), jnp.zeros((3, 2), bool)
+
+    def act(self, params, state, carry, timestep, *, key):
+        return params[carry % params.shape[0]], carry + 1, None
+
+    def update(self, params, state, trajectory, *, key):
+        return (trajectory.reward, trajectory.truncated), {}
+
+
+def test_streams_of_a_block_are_lived_through_one_after_the_other():
+    agent = agent_of(Recorder(), jnp.array([1, 0, 0, 1, 0, 1], jnp.int32), num_streams=2, fresh_blocks=True)
+    assert agent.block_length == 6
+    agent.begin_task()
+    live(agent, 6, task=1.0)
+    rewards, truncated = agent._session.state
+    np.testing.assert_array_equal(rewards, [[1, 1], [1, 1], [1, 2]])
+    np.testing.assert_array_equal(truncated, [[0, 0], [0, 0], [1, 0]])
 
 
 def test_sessions_do_not_know_of_each_other():
