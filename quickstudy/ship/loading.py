@@ -50,7 +50,9 @@ def brain_of_run(path: Path, training_seed: int, block_length: int | None) -> Br
     if not 0 <= training_seed < found.num_seeds:
         raise InvalidArgument(f"training_seed must lie in 0 … {found.num_seeds - 1}, got {training_seed}")
     if catalog.method(found.method).shows_task:
-        raise InvalidArgument(f"{path} is a run of {found.method}, which is shown its task: it is a yardstick, no agent")
+        raise InvalidArgument(
+            f"{path} is a run of {found.method}, which is shown its task: it is a yardstick, no agent"
+        )
     params = jax.tree.map(lambda x: x[training_seed] if eqx.is_array(x) else x, state.meta.params)
     family = found.family_options
     block = _block(found.budgets.test, block_length)
