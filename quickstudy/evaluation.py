@@ -127,11 +127,6 @@ def evaluate(
     def plain(learner: AbstractLearner) -> Callable[[PyTree, Key[Array, ""]], Trajectory]:
         return lambda chunk, k: _trials(learner, params, collector, chunk, budget, num_seeds, k).trajectory
 
-    def reference(yardstick: AbstractReference) -> Float[np.ndarray, "K E"]:
-        keys = jax.random.split(k_yardsticks, (len(chunks), jax.tree.leaves(chunks[0])[0].shape[0]))
-        pairs = zip(chunks, keys, strict=True)
-        return np.concatenate([_reference(yardstick, c, collector, budget, num_episodes, k) for c, k in pairs])
-
     shuffled = None
     if num_episodes > 1:
         last = returns(lambda c, k: _shuffled(learner, params, collector, c, budget, num_seeds, num_episodes, k))[
@@ -143,7 +138,10 @@ def evaluate(
         adapted=returns(plain(learner)),
         unadapted=returns(plain(Unadapted(learner))),
         shuffled=shuffled,
-        yardsticks={y.name: reference(y)[:num_tasks] for y in yardsticks},
+        yardsticks={
+            y.name: _references(y, chunks, collector, budget, num_episodes, k_yardsticks)[:num_tasks]
+            for y in yardsticks
+        },
         trials=jax.tree.map(lambda x: x[0, :num_replays] if eqx.is_array(x) else x, shown),
         num_blocks=budget.num_blocks,
     )
@@ -293,6 +291,20 @@ def _returns(trajectory: Trajectory, budget: Budget, num_episodes: int) -> Float
         return jnp.nanmean(jax.vmap(streams)(*parts), axis=1).ravel()
 
     return jax.vmap(jax.vmap(one))(trajectory.reward, trajectory.terminated | trajectory.truncated)
+
+
+def _references(
+    yardstick: AbstractReference,
+    chunks: list[PyTree],
+    collector: AbstractCollector,
+    budget: Budget,
+    num_episodes: int,
+    key: Key[Array, ""],
+) -> Float[np.ndarray, "K E"]:
+    """Returns of a reference in all chunks of tasks."""
+    keys = jax.random.split(key, (len(chunks), jax.tree.leaves(chunks[0])[0].shape[0]))
+    pairs = zip(chunks, keys, strict=True)
+    return np.concatenate([_reference(yardstick, c, collector, budget, num_episodes, k) for c, k in pairs])
 
 
 def _reference(
