@@ -83,10 +83,11 @@ class InnerLoop(eqx.Module):
     def test_budget(self, family: AbstractFamily) -> Budget:
         """A trial of the evaluation: as long as the family's, in every stream."""
         length, steps = self._length(family), family.budget.steps_per_stream
-        if steps % length:
+        episode = steps // family.num_episodes
+        if steps % length or length % episode:
             raise InvalidArgument(
-                f"inner.block_length={length} does not divide the {steps} steps of a trial of {type(family).__name__}: "
-                "change one of them"
+                f"inner.block_length={length} must be whole episodes of {episode} steps, and divide the {steps} steps "
+                f"of a trial of {type(family).__name__}: change one of them"
             )
         return Budget(steps // length, length, self.num_streams, fresh_blocks=True)
 

@@ -260,6 +260,9 @@ class ClippedAscent(eqx.Module):
         for name in ("learning_rate", "final_learning_rate", "max_grad_norm", "clip"):
             if not getattr(self, name) > 0:
                 raise InvalidArgument(f"ascent.{name} must be positive, got {getattr(self, name)}")
+        for name in ("kl_weight", "entropy_weight"):
+            if getattr(self, name) < 0:
+                raise InvalidArgument(f"ascent.{name} must be at least 0, got {getattr(self, name)}")
 
     def init(self, params: GradientParams) -> PyTree:
         """Adam's state."""
