@@ -115,6 +115,10 @@ def evaluate(
         InvalidArgument: a count below 1.
     """
     require_positive(num_seeds=num_seeds, num_tasks=num_tasks, num_episodes=num_episodes, **budget.counts)
+    if budget.fresh_blocks and num_episodes % budget.num_blocks:
+        raise InvalidArgument(
+            f"num_episodes={num_episodes} must be a multiple of the {budget.num_blocks} fresh blocks of the budget"
+        )
     k_tasks, k_trials, k_yardsticks = jax.random.split(key, 3)
     batch = tasks.batch(num_tasks, key=k_tasks)
     chunks = _chunks(batch, num_tasks)

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import PyTree
+from jaxtyping import Array, Float, PyTree
 
 
 def configure_runtime() -> None:
@@ -94,26 +94,42 @@ def _across_devices(several: Callable[[PyTree], PyTree], num_seeds: int) -> Call
     return run
 
 
-def map_tasks(fn: Callable[..., PyTree], shared: PyTree, *batched: PyTree) -> PyTree:
-    """``fn(shared, *task)`` for every entry of the leading K axis of ``batched``, all of them arrays.
+def mean_over_tasks(fn: Callable[..., PyTree], shared: PyTree, weight: Float[Array, " K"], *batched: PyTree) -> PyTree:
+    """``Σ_k weight_k · fn(shared, *batched_k)`` over the leading K axis of ``batched``; all leaves are arrays.
 
     For work that has weights of its own in every task, such as gradients through inner steps: on a CPU a device takes
-    its tasks one after the other, because XLA's batched matrix products there are several times slower than single
-    ones. Devices that are not taken by seeds share the tasks, if K is a multiple of their number.
+    its tasks one after the other and adds up as it goes, because XLA's batched matrix products there are several times
+    slower than single ones. Devices that are not taken by seeds share the tasks, if K is a multiple of their number.
     """
-    num_tasks = jax.tree.leaves(batched)[0].shape[0]
+    num_tasks = weight.shape[0]
 
-    def several(shared: PyTree, batched: PyTree) -> PyTree:
-        one = lambda task: fn(shared, *task)
-        return jax.lax.map(one, batched) if jax.default_backend() == "cpu" else jax.vmap(one)(batched)
+    def one(shared: PyTree, weight: Array, task: PyTree) -> PyTree:
+        return jax.tree.map(lambda x: weight * x, fn(shared, *task))
 
+    def one_by_one(shared: PyTree, weight: Array, batched: PyTree) -> PyTree:
+        def step(total: PyTree, task: PyTree) -> tuple[PyTree, None]:
+            return jax.tree.map(jnp.add, total, one(shared, *task)), None
+
+        first = jax.tree.map(lambda x: x[0], (weight, batched))
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(one, shared, *first))
+        return jax.lax.scan(step, zeros, (weight, batched))[0]
+
+    def at_once(shared: PyTree, weight: Array, batched: PyTree) -> PyTree:
+        return jax.tree.map(lambda x: x.sum(0), jax.vmap(one, (None, 0, 0))(shared, weight, batched))
+
+    several = one_by_one if jax.default_backend() == "cpu" else at_once
     taken = jax.sharding.get_abstract_mesh().manual_axes
     if taken or jax.device_count() == 1 or num_tasks % jax.device_count():
-        return several(shared, batched)
-    specs = (PartitionSpec(), PartitionSpec("task"))
-    return jax.shard_map(several, mesh=mesh("task"), in_specs=specs, out_specs=specs[1], check_vma=False)(
-        shared, batched
+        return several(shared, weight, batched)
+    part, whole = PartitionSpec("task"), PartitionSpec()
+    shares = jax.shard_map(
+        lambda *xs: jax.lax.psum(several(*xs), "task"),
+        mesh=mesh("task"),
+        in_specs=(whole, part, part),
+        out_specs=whole,
+        check_vma=False,
     )
+    return shares(shared, weight, batched)
 
 
 def place_seeds(tree: PyTree, num_seeds: int) -> PyTree:

@@ -34,11 +34,14 @@ def low_variance_curvature(
 def dice(
     log_prob: Float[Array, " T"], log_prob_old: Float[Array, " T"], advantage: Float[Array, " T"]
 ) -> Float[Array, " T"]:
-    """``Π_{t' ≤ t} π / π_old · A_t``: exact in every derivative, and noisy (DiCE, Foerster et al. 2018).
+    """``(Π_{t' ≤ t} ρ_{t'} − Π_{t' < t} ρ_{t'}) · A_t``: exact in every derivative, and noisy.
 
-    For one episode; ``advantage`` at t must hold what follows from the actions up to t (rewards, say).
+    DiCE (Foerster et al. 2018, arXiv:1802.05098) in the form for advantages and returns to go, "loaded DiCE" (Farquhar
+    et al. 2019, arXiv:1909.10549); ρ = π / π_old. For one episode.
     """
-    return jnp.exp(jnp.cumsum(log_prob - log_prob_old)) * advantage
+    log_ratio = log_prob - log_prob_old
+    until = jnp.cumsum(log_ratio)
+    return (jnp.exp(until) - jnp.exp(until - log_ratio)) * advantage
 
 
 def clipped(

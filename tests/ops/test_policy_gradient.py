@@ -24,14 +24,15 @@ VALUES = {
     # A log π with log .5, log .5, log .4
     score_function: [2 * np.log(0.5), -np.log(0.5), 3 * np.log(0.4)],
     low_variance_curvature: [2.0, -2.0, 1.5],
-    # Products of the ratios so far: 1, 2, 1.
-    dice: [2.0, -2.0, 3.0],
+    # Products of the ratios so far, 1, 2, 1, less those before, 1, 1, 2.
+    dice: [0.0, -1.0, -3.0],
 }
 GRADIENTS = {
     score_function: [2.0, -1.0, 3.0],
     low_variance_curvature: [2.0, -2.0, 1.5],
-    # Every step's value depends on the log-probabilities up to it: 2 - 2 + 3, -2 + 3, 3.
-    dice: [3.0, 1.0, 3.0],
+    # The product up to a step moves with its own log-probability, the difference with those before it:
+    # 1·2 + (2 - 1)·(-1) + (1 - 2)·3, 2·(-1) + (1 - 2)·3, 1·3.
+    dice: [-2.0, -5.0, 3.0],
 }
 
 
@@ -74,8 +75,8 @@ def test_second_derivatives_by_hand():
     second = lambda surrogate: jax.jit(jax.hessian(lambda x: surrogate(x, old, advantage).sum()))(new)
     np.testing.assert_array_equal(second(score_function), np.zeros((3, 3)))
     np.testing.assert_allclose(second(low_variance_curvature), np.diag(ADVANTAGE), rtol=1e-6)
-    # d²/dx_i dx_j of Σ_t A_t exp(x_0 + … + x_t) is the sum of A_t over t ≥ max(i, j): 4, 2, 3.
-    np.testing.assert_allclose(second(dice), [[4, 2, 3], [2, 2, 3], [3, 3, 3]], rtol=1e-5)
+    # The later of two actions decides which advantage their product earns.
+    np.testing.assert_allclose(second(dice), [[2, -1, 3], [-1, -1, 3], [3, 3, 3]], rtol=1e-5)
 
 
 def test_returns_by_hand():
@@ -149,7 +150,7 @@ def _action_values(logits):
     return jnp.stack([first, jnp.asarray(PATHS.reward[:, 1])], 1)
 
 
-ADVANTAGE_OF = {score_function: TO_GO, low_variance_curvature: TO_GO, dice: PATHS.reward}
+ADVANTAGE_OF = {score_function: TO_GO, low_variance_curvature: TO_GO, dice: TO_GO}
 
 
 def test_the_paths_are_all_there_are():
@@ -178,7 +179,8 @@ def test_dices_expected_value_and_every_derivative_are_exact():
         at = jnp.asarray(LOGITS.ravel())
         # Away from the policy that acted the ratios still weigh every path rightly, so derivatives cannot but agree.
         moved = at + jnp.array([0.5, -0.3, 0.1, -0.8])
-        got, exact = _expected(dice, PATHS.reward), _expected_return
+        # Weighed are differences of probabilities, so the value is counted from the return of the policy that acted.
+        got, exact = _expected(dice, TO_GO), lambda x: _expected_return(x) - _expected_return(at)
         for derive in (lambda f: f, jax.grad, jax.hessian, lambda f: jax.jacfwd(jax.hessian(f))):
             both = jax.jit(lambda x, derive=derive: (derive(got)(x), derive(exact)(x)))
             for point in (at, moved):

@@ -19,6 +19,10 @@ class PolicyGenerator(eqx.Module):
         self.encoder = SetEncoder(spec, width=width, code_size=code_size, key=key)
         self.hypernetwork = LinearHypernetwork(policy, code_size)
 
-    def __call__(self, evidence: Evidence) -> PyTree:
-        """The change of every parameter, a pytree like the policy."""
-        return self.hypernetwork(self.encoder.code(evidence))
+    def prior(self) -> PyTree:
+        """The change of every parameter before any evidence, a pytree like the policy."""
+        return self.hypernetwork(self.encoder.prior)
+
+    def change(self, before: Evidence, after: Evidence) -> PyTree:
+        """By how much more evidence changes every parameter."""
+        return self.hypernetwork(self.encoder.code(after) - self.encoder.code(before))

@@ -2,11 +2,11 @@
 
 A block ``[T, N]`` holds the rollouts of one policy. After it the policy's parameters φ take one step::
 
-    φ ← φ + G(c') − G(c) + α ⊙ mean_t[A_t ∇ log π_φ(a_t|s_t)]
+    φ ← φ + D (c' − c) + α ⊙ mean_t[A_t ∇ log π_φ(a_t|s_t)]
 
 A are generalised advantages over a linear-feature baseline fitted to the block in closed form, α the step sizes (a
-number, or learned for every parameter), and G(c) the part of the parameters that a generator makes from a code c of
-the task's transitions so far (c' after the block, c before it). Without a generator that part is absent: MAML's step.
+number, or learned for every parameter), and D c the part of the parameters that a generator makes from a code c of the
+task's transitions so far (c' after the block, c before it). Without a generator that part is absent: MAML's step.
 
 The step is differentiable in the meta-parameters: outer loops run it again on stored rollouts.
 """
@@ -83,10 +83,11 @@ class InnerLoop(eqx.Module):
     def test_budget(self, family: AbstractFamily) -> Budget:
         """A trial of the evaluation: as long as the family's, in every stream."""
         length, steps = self._length(family), family.budget.steps_per_stream
-        if steps % length:
+        episode = steps // family.num_episodes
+        if steps % length or length % episode:
             raise InvalidArgument(
-                f"inner.block_length={length} does not divide the {steps} steps of a trial of {type(family).__name__}: "
-                "change one of them"
+                f"inner.block_length={length} must be whole episodes of {episode} steps, and divide the {steps} steps "
+                f"of a trial of {type(family).__name__}: change one of them"
             )
         return Budget(steps // length, length, self.num_streams, fresh_blocks=True)
 
@@ -135,7 +136,7 @@ class PolicyGradientLearner(AbstractLearner[GradientParams, Adaptation, tuple[()
         evidence, policy = None, params.policy
         if params.generator is not None:
             evidence = params.generator.encoder.initial()
-            policy = eqx.apply_updates(policy, params.generator(evidence))
+            policy = eqx.apply_updates(policy, params.generator.prior())
         return Adaptation(policy, evidence, jnp.zeros((), jnp.int32))
 
     def init_carry(self, params: GradientParams) -> tuple[()]:
@@ -166,8 +167,7 @@ class PolicyGradientLearner(AbstractLearner[GradientParams, Adaptation, tuple[()
         evidence = state.evidence
         if params.generator is not None and state.evidence is not None:
             evidence = params.generator.encoder.add(state.evidence, trajectory)
-            change = jax.tree.map(jnp.subtract, params.generator(evidence), params.generator(state.evidence))
-            policy = eqx.apply_updates(policy, change)
+            policy = eqx.apply_updates(policy, params.generator.change(state.evidence, evidence))
         new = Adaptation(policy, evidence, state.num_updates + 1)
         finite = _all_finite((gradient, evidence))
         kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, state)

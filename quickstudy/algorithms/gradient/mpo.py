@@ -57,6 +57,8 @@ class MPO(AbstractMetaAlgorithm):
         require_positive(encoder_width=self.encoder_width)
         if self.code_size < 0:
             raise InvalidArgument(f"code_size must be at least 0 (a constant generator), got {self.code_size}")
+        if self.credit < 0:
+            raise InvalidArgument(f"credit must be at least 0 (none), got {self.credit}")
 
     @property
     def learner(self) -> PolicyGradientLearner:

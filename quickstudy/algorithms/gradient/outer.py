@@ -23,7 +23,7 @@ from quickstudy.errors import InvalidArgument, require_positive
 from quickstudy.meta import MetaState
 from quickstudy.ops.policy_gradient import clipped
 from quickstudy.ops.trust_region import backtrack, conjugate_gradient, gauss_newton_product
-from quickstudy.parallel import map_tasks
+from quickstudy.parallel import mean_over_tasks
 from quickstudy.trial import filter_scan
 from quickstudy.types import Info, Trajectory, Trial
 
@@ -113,7 +113,8 @@ class Judge(NamedTuple):
 
     def value(self, params: GradientParams, clip: float) -> Judgement:
         """The judgement, averaged over tasks."""
-        return self._mean(map_tasks(lambda p, *task: self._one(p, clip, *task), params, *self._tasks))
+        of_task = lambda p, *task: self._one(p, clip, *task)
+        return mean_over_tasks(of_task, params, self.rollouts.weight, *self._tasks)
 
     def gradient(
         self, loss: Callable[[Judgement], Float[Array, ""]], params: GradientParams, clip: float
@@ -127,8 +128,8 @@ class Judge(NamedTuple):
 
             return eqx.filter_value_and_grad(judged, has_aux=True)(params)
 
-        (value, judgement), grads = map_tasks(of_task, params, *self._tasks)
-        return self._mean(value), self._mean(judgement), self._mean(grads)
+        (value, judgement), grads = mean_over_tasks(of_task, params, self.rollouts.weight, *self._tasks)
+        return value, judgement, grads
 
     def curvature(self, params: GradientParams, v: GradientParams, num_streams: int) -> GradientParams:
         """The Hessian of ``kl_after`` at the parameters that acted, times ``v``, from some streams of every task."""
@@ -141,14 +142,11 @@ class Judge(NamedTuple):
             outputs = lambda params: replay(self.learner, params, trajectory)[1]
             return gauss_newton_product(outputs, divergence, params, v)
 
-        return self._mean(map_tasks(of_task, (params, v), some))
+        return mean_over_tasks(of_task, (params, v), self.rollouts.weight, some)
 
     @property
     def _tasks(self) -> tuple[PyTree, ...]:
         return self.rollouts.trajectory, self.rollouts.advantage, self.credit
-
-    def _mean(self, tree: PyTree) -> PyTree:
-        return jax.tree.map(lambda x: jnp.tensordot(self.rollouts.weight, x, 1), tree)
 
     def _one(
         self, params: GradientParams, clip: float, trajectory: Trajectory, advantage: Array, credit: Array
@@ -262,6 +260,9 @@ class ClippedAscent(eqx.Module):
         for name in ("learning_rate", "final_learning_rate", "max_grad_norm", "clip"):
             if not getattr(self, name) > 0:
                 raise InvalidArgument(f"ascent.{name} must be positive, got {getattr(self, name)}")
+        for name in ("kl_weight", "entropy_weight"):
+            if getattr(self, name) < 0:
+                raise InvalidArgument(f"ascent.{name} must be at least 0, got {getattr(self, name)}")
 
     def init(self, params: GradientParams) -> PyTree:
         """Adam's state."""

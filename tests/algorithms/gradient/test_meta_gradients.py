@@ -106,7 +106,6 @@ def _value_gradient(*args):
 
 SETTINGS = {
     "score-function": (GradientParams, "score-function", last_block, 0.0, jnp.inf),
-    "low-variance-curvature": (GradientParams, "low-variance-curvature", last_block, 0.0, jnp.inf),
     "everything": (None, "low-variance-curvature", every_update, 0.7, 0.3),
 }
 
@@ -163,7 +162,7 @@ def test_the_curvature_is_the_hessian_of_the_divergence():
 # its expected return is -(c - g)² - σ². Six streams play the nodes of Gauss-Hermite quadrature of degree 5, under which
 # all expectations here are exact.
 NODES = np.array([0.0, 0.0, 0.0, 0.0, np.sqrt(3), -np.sqrt(3)])
-GOALS, START = np.array([0.8, -0.3]), 0.25
+GOALS, START = np.array([0.8, 0.5]), 0.25
 ALPHA, BETA = 0.1, 0.07
 
 
@@ -355,7 +354,7 @@ def test_a_generator_without_directions_plays_promps_trial():
 
 def test_recomputed_inner_steps_give_the_same_gradient():
     params = GradientParams(_policy())
-    trials = _collect(PolicyGradientLearner(_inner()), params)
+    trials = _collect(PolicyGradientLearner(_inner()), params, num_updates=1)
     recomputed, plain = (
         _value_gradient(PolicyGradientLearner(_inner(remat=remat)), trials, params) for remat in (True, False)
     )
@@ -383,16 +382,17 @@ DROPPING = {
 @pytest.mark.parametrize("method", ["reptile", "mpo"])
 def test_a_task_that_is_not_finite_is_dropped_and_counted(method):
     algorithm = DROPPING[method]()
-    state, trials = _stairs(algorithm, 1.0, jnp.nan, -2.0, 1.5)
-    np.testing.assert_array_equal(trials.info["finite"], [[True] * 2, [False] * 2, [True] * 2, [True] * 2])
+    state, trials = _stairs(algorithm, 1.0, jnp.nan, -2.0, jnp.nan)
+    np.testing.assert_array_equal(trials.info["finite"], [[True] * 2, [False] * 2, [True] * 2, [False] * 2])
     rollouts = rollouts_of(algorithm.learner, trials)
-    np.testing.assert_allclose(rollouts.weight, [1 / 3, 0, 1 / 3, 1 / 3])
-    assert float(rollouts.dropped) == 1
+    np.testing.assert_array_equal(rollouts.weight, [0.5, 0, 0.5, 0])
+    assert float(rollouts.dropped) == 2
     update = eqx.filter_jit(algorithm.update)
     new, info = update(state, trials, key=KEY)
-    clean = jax.tree.map(lambda x: x[np.array([0, 2, 3])] if eqx.is_array(x) else x, trials)
+    # The batch without them, in which the others count twice so that it is of the same size.
+    clean = jax.tree.map(lambda x: x[np.array([0, 0, 2, 2])] if eqx.is_array(x) else x, trials)
     expected, clean_info = update(state, clean, key=KEY)
-    assert (float(info["dropped_tasks"]), float(clean_info["dropped_tasks"])) == (1, 0)
+    assert (float(info["dropped_tasks"]), float(clean_info["dropped_tasks"])) == (2, 0)
     assert np.abs(_flat(new.params) - _flat(state.params)).max() > 1e-3
     np.testing.assert_allclose(_flat(new.params), _flat(expected.params), rtol=1e-4, atol=2e-5)
     np.testing.assert_allclose(info["loss"], clean_info["loss"], rtol=1e-3, atol=1e-5)
@@ -448,15 +448,13 @@ def test_block_weights():
     np.testing.assert_array_equal(every_update(rollouts), [0, 0.5, 0.5])
 
 
-def test_anil_adapts_its_head_and_meta_learns_its_layers():
+def test_anil_adapts_its_head_alone():
     algorithm = ANIL(NETWORK, _inner(), ASCENT)
     state = algorithm.init(COLLECTOR.spec, key=KEY)
     trials = _collect(algorithm.learner, state.params, num_updates=1)
     ends, start = trials.final.state.policy, state.params.policy
     np.testing.assert_array_equal(ends.layers[0].weight, np.broadcast_to(start.layers[0].weight, (2, 3, 2)))
     assert np.abs(ends.head.linear.bias - start.head.linear.bias[None]).max() > 1e-3
-    meta_gradient = _gradient_tree(algorithm.learner, trials, state.params).policy.layers
-    assert np.abs(_flat(meta_gradient)).max() > 1e-3
 
 
 def test_cavia_adapts_a_context_that_starts_at_zero_in_every_task():
