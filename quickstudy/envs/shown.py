@@ -18,7 +18,8 @@ class ShownTask(AbstractEnv[PyTree, PyTree]):
     @property
     def spec(self) -> Spec:
         spec = self.family.env.spec
-        task = jax.eval_shape(lambda key: self.family.tasks("train").sample(key=key), jax.random.key(0))
+        tasks = self.family.tasks("train")
+        task = jax.eval_shape(lambda key: tasks.sample(key=key), jax.random.key(0))
         features = jax.eval_shape(self.family.task_features, task)
         return spec._replace(obs={"obs": spec.obs, "task": jax.ShapeDtypeStruct(features.shape, features.dtype)})
 
