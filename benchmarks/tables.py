@@ -6,6 +6,7 @@ a page is out of date. A block is what stands between ``<!-- results:NAME -->`` 
     summary          every preset, the numbers that matter most
     all              every preset, everything
     speed            what benchmarks/speed.py measured
+    gradient-speed   what benchmarks/gradient_speed.py measured
     yardsticks       reference policies on the same tasks, every preset
     METHOD, FAMILY   as ``all``, for the presets of one method or one family
     FAMILY/yardsticks
@@ -32,8 +33,8 @@ Column = tuple[str, Callable[[Result], str]]
 
 def read_results(directory: Path) -> list[Result]:
     """The stored results of all presets, by name."""
-    paths = sorted(path for path in directory.glob("*.json") if path.stem != "speed")
-    return [json.loads(path.read_text()) for path in paths]
+    stored = [json.loads(path.read_text()) for path in sorted(directory.glob("*.json"))]
+    return [result for result in stored if "preset" in result]
 
 
 def number(value: float) -> str:
@@ -194,13 +195,49 @@ def speed_table(path: Path) -> str:
     return f"{table(header, rows)}\n\n`{speed['command']}`, {session['started'][:10]}."
 
 
-def blocks(results: Sequence[Result], speed: Path) -> Callable[[str], str]:
-    """What belongs into the block of a name."""
+def gradient_speed_table(path: Path) -> str:
+    """Speed of a second-order meta-update, and how time and memory grow with inner updates and tasks."""
+    if not path.exists():
+        return "*Not measured yet: `python benchmarks/gradient_speed.py` does.*"
+    stored = json.loads(path.read_text())
+    speed = table(
+        ["policy", "seconds a meta-update", "env steps/s", "first metric, cold / warm"],
+        [
+            [
+                name,
+                f"{row['seconds_per_meta_update']:.3f}",
+                f"{row['env_steps_per_second']:,.0f}",
+                f"{row['cold_seconds_to_first_metric']:.1f} s / {row['seconds_to_first_metric']:.1f} s",
+            ]
+            for name, row in stored["speed"].items()
+        ],
+    )
+    scaling = table(
+        ["inner updates", "tasks", "rematerialised", "seconds a meta-update", "peak memory"],
+        [
+            [
+                str(row["updates"]),
+                str(row["tasks"]),
+                "yes" if row["remat"] else "no",
+                f"{row['seconds_per_meta_update']:.3f}",
+                f"{row['peak_memory_gib']:.2f} GiB",
+            ]
+            for row in stored["scaling"]
+        ],
+    )
+    session = stored["session"]
+    return f"{speed}\n\n{scaling}\n\n`{stored['command']}`, {session['cpus']} cores, {session['started'][:10]}."
+
+
+def blocks(results: Sequence[Result], directory: Path) -> Callable[[str], str]:
+    """What belongs into the block of a name; ``directory`` holds the stored results."""
     trials = [result for result in results if not learns_from_rollouts(result)]
 
     def block(name: str) -> str:
         if name == "speed":
-            return speed_table(speed)
+            return speed_table(directory / "speed.json")
+        if name == "gradient-speed":
+            return gradient_speed_table(directory / "gradient_speed.json")
         if name in ("summary", "all"):
             return preset_table(trials, SUMMARY if name == "summary" else ALL)
         if name == "yardsticks":
@@ -234,7 +271,7 @@ def main(args: Sequence[str] | None = None, root: Path = ROOT) -> int:
     )
     check = parser.parse_args(args).check
     results = root / "benchmarks" / "results"
-    block = blocks(read_results(results), results / "speed.json")
+    block = blocks(read_results(results), results)
     stale = []
     for page in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]:
         old = page.read_text()

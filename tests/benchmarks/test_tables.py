@@ -31,6 +31,7 @@ def result(preset: str = "grid", *, reach: float | None = 0.25, **evaluation: An
     return {
         "preset": preset,
         "command": f"quickstudy reproduce {preset}",
+        "config": {"method_options": {}},
         "training": {"step": 10, "env_steps": 2_000_000, "seconds": 300.0},
         "published": {"goal known (exact)": 44.29, "optimum (exact)": 37.21, "RL²": 35.0},
         "evaluation": {
@@ -113,6 +114,46 @@ def test_a_block_of_one_method_or_family_holds_its_presets_only(tables: ModuleTy
         "4.000",
         "11.07",
     ]
+
+
+def rollouts(preset: str, *returns: float, **evaluation: Any) -> dict[str, Any]:
+    """A stored result of a method that learns from rollouts, with these returns after 0, 1, 2, … updates."""
+    stored = result(preset, **evaluation)
+    stored["evaluation"]["adapted"]["per_block"] = {"mean": [both(x, 0.5)["mean"] for x in returns]}
+    return stored | {"config": {"method_options": {"inner": {}}}}
+
+
+def test_returns_after_updates_have_a_table_of_their_own_with_the_best_first(tables: ModuleType):
+    worse, better = rollouts("worse", 0.0, 2.0, 3.0, method="maml"), rollouts("better", 0.0, 1.0, 4.0, method="mpo")
+    content = tables.blocks([worse, result(), better], Path("nowhere"))
+    lines = content("grid-navigation/updates").splitlines()
+    assert cells(lines[0])[1:4] == ["after 0", "after 1", "after 2"]
+    assert [cells(line)[0] for line in lines[2:]] == ["`better`", "`worse`"]
+    assert cells(lines[2])[3] == "4.000 [3.500, 4.500]"
+    assert [cells(line)[0] for line in content("maml/updates").splitlines()[2:]] == ["`worse`"]
+    for name in ("all", "grid-navigation"):
+        assert [cells(line)[0] for line in content(name).splitlines()[2:]] == ["`grid`"]
+
+
+def test_the_gradient_speed_table_shows_speed_and_scaling(tables: ModuleType, tmp_path: Path):
+    row = {"seconds_per_meta_update": 0.1, "env_steps_per_second": 800_000.0, "seconds_to_first_metric": 3.0}
+    case = row | {"updates": 3, "tasks": 20, "remat": True, "peak_memory_gib": 1.25}
+    stored = {
+        "command": "python benchmarks/gradient_speed.py",
+        "session": {"cpus": 2, "started": "2026-02-03T04:05:06+00:00"},
+        "speed": {"2 × 64": row | {"cold_seconds_to_first_metric": 9.0}},
+        "scaling": [case],
+    }
+    (tmp_path / "gradient_speed.json").write_text(json.dumps(stored))
+    lines = tables.blocks([], tmp_path)("gradient-speed").splitlines()
+    assert cells(lines[2]) == ["2 × 64", "0.100", "800,000", "9.0 s / 3.0 s"]
+    assert cells(lines[6]) == ["3", "20", "yes", "0.100", "1.25 GiB"]
+
+
+def test_measurements_that_are_no_presets_are_left_out(tables: ModuleType, tmp_path: Path):
+    (tmp_path / "grid.json").write_text(json.dumps(result()))
+    (tmp_path / "act_latency.json").write_text(json.dumps({"command": "python benchmarks/act_latency.py"}))
+    assert [stored["preset"] for stored in tables.read_results(tmp_path)] == ["grid"]
 
 
 def test_a_reference_that_is_no_optimum_is_named_and_a_missing_one_is_a_dash(tables: ModuleType):
