@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from quickstudy.errors import InvalidArgument
+from quickstudy.family import AbstractFamily
 from quickstudy.learner import AbstractLearner
 from quickstudy.planning.dynamic_programming import TabularMDP, value_iteration
 from quickstudy.types import Action, Info, TimeStep, Trajectory
@@ -137,3 +139,20 @@ def count_visits(seen: Visits, trajectory: Trajectory) -> Visits:
     transitions = jnp.einsum("tnsa,tnz->saz", pair, trajectory.next_obs)
     reward = jnp.einsum("tnsa,tn->sa", pair, trajectory.reward)
     return Visits(seen.transitions + transitions, seen.reward + reward)
+
+
+def table_shape(family: AbstractFamily) -> tuple[int, int]:
+    """Numbers of states and actions of a family of finite MDPs; a bandit has one state.
+
+    Raises:
+        InvalidArgument: the family is not one of those whose observations are one-hot states.
+    """
+    spec = family.env.spec
+    bandit = isinstance(spec.obs, jax.ShapeDtypeStruct) and spec.obs.shape == (1,)
+    num_states = 1 if bandit else getattr(family.env, "num_states", None)
+    if num_states is None or spec.num_actions is None:
+        raise InvalidArgument(
+            f"tabular learners need one-hot states, and {type(family).__name__} has other observations: choose "
+            "--family random-mdp"
+        )
+    return num_states, spec.num_actions
