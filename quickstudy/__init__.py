@@ -25,6 +25,8 @@ _HOMES = {
     "quickstudy.algorithms.gradient.promp": ("ProMP",),
     "quickstudy.algorithms.gradient.reptile": ("Reptile",),
     "quickstudy.algorithms.ppo": ("PPO",),
+    "quickstudy.algorithms.transfer.mktn": ("MKTN",),
+    "quickstudy.algorithms.transfer.parts": ("InnerNetwork",),
     "quickstudy.checkpoint": ("Checkpointer",),
     "quickstudy.collect.base": ("AbstractCollector",),
     "quickstudy.collect.graph": ("GraphCollector",),

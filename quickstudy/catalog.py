@@ -54,6 +54,12 @@ def _multitask() -> Callable[[], Any]:
     return MultiTaskPPO
 
 
+def _mktn() -> Callable[[], Any]:
+    from quickstudy.algorithms.transfer.mktn import MKTN
+
+    return MKTN
+
+
 def _gradient(module: str, name: str) -> Callable[[], Callable[[], Any]]:
     """The loader of a method in `quickstudy.algorithms.gradient`."""
     return lambda: getattr(importlib.import_module(f"quickstudy.algorithms.gradient.{module}"), name)
@@ -95,12 +101,38 @@ def _rollout_budgets(options: Any, family: "AbstractFamily") -> "Budgets":
     return Budgets(options.inner.train_budget(family), options.inner.test_budget(family))
 
 
+def _block_budgets(options: Any, family: "AbstractFamily") -> "Budgets":
+    """The family's own trial, in blocks as the method's inner network says."""
+    from quickstudy.types import Budgets
+
+    budget = options.inner.budget(family)
+    return Budgets(budget, budget)
+
+
 def _build_random(options: Any, family: "AbstractFamily") -> "AbstractMetaAlgorithm":
     from quickstudy.algorithms.baselines.random import RandomLearner
     from quickstudy.meta import NoMeta
 
     del options
     return NoMeta(RandomLearner.for_spec(family.env.spec))
+
+
+def _rmax() -> Callable[[], Any]:
+    from quickstudy.algorithms.baselines.rmax import RMaxOptions
+
+    return RMaxOptions
+
+
+def _q_learning() -> Callable[[], Any]:
+    from quickstudy.algorithms.baselines.q_learning import QLearningOptions
+
+    return QLearningOptions
+
+
+def _build_tabular(options: Any, family: "AbstractFamily") -> "AbstractMetaAlgorithm":
+    from quickstudy.meta import NoMeta
+
+    return NoMeta(options.build(family))
 
 
 def _build_thompson(options: Any, family: "AbstractFamily") -> "AbstractMetaAlgorithm":
@@ -126,6 +158,12 @@ METHODS = {
         _gradient("mpo", "MPO"),
         _itself,
         _rollout_budgets,
+    ),
+    "mktn": MethodEntry(
+        "MKTN: values that all tasks share, and a Bayesian linear head for each, explored by draws from its posterior",
+        _mktn,
+        _itself,
+        _block_budgets,
     ),
     "maml": MethodEntry(
         "MAML: a policy that one step of policy gradient makes good (Finn 2017)",
@@ -199,6 +237,15 @@ METHODS = {
     ),
     "thompson": MethodEntry(
         "Thompson sampling with the right prior, on bandits", _no_options, _build_thompson, _every_step
+    ),
+    "r-max": MethodEntry(
+        "R-MAX from scratch: plans as if all that is unknown were the best there is (Brafman 2002)",
+        _rmax,
+        _build_tabular,
+        _every_step,
+    ),
+    "q-learning": MethodEntry(
+        "tabular Q-learning from scratch (Watkins 1992)", _q_learning, _build_tabular, _every_step
     ),
     "random": MethodEntry("uniformly random actions: the floor", _no_options, _build_random, _family_budgets),
 }

@@ -19,6 +19,8 @@ from quickstudy.algorithms.gradient.outer import ClippedAscent, TrustRegion
 from quickstudy.algorithms.gradient.promp import ProMP
 from quickstudy.algorithms.gradient.reptile import Reptile
 from quickstudy.algorithms.ppo import PPO
+from quickstudy.algorithms.transfer.mktn import MKTN
+from quickstudy.algorithms.transfer.parts import InnerNetwork
 from quickstudy.envs.bandit import BernoulliBandit
 from quickstudy.envs.gridworld import GridNavigation
 from quickstudy.envs.point import PointNavigation
@@ -80,6 +82,18 @@ def gradient(name: str, build: Callable[[], AbstractMetaAlgorithm], *families: A
     return Method(name, lambda family: build(), families or (BANDIT,), True, rollouts, num_steps)
 
 
+TRANSFER = MKTN(
+    width=8,
+    num_features=4,
+    inner=InnerNetwork(num_sweeps=1, capacity=12, noise=0.5),
+    error=0.5,
+    anneal_steps=60,
+    num_gradient_steps=2,
+    batch_size=8,
+    num_trials=256,
+    num_splits=2,
+)
+
 METHODS = (
     Method("rl2-gru", lambda family: RL2(cell="gru", width=16, ppo=ppo()), (BANDIT, GRID), True, num_steps=100),
     Method("rl2-lstm", lambda family: RL2(cell="lstm", width=16, ppo=ppo()), (BANDIT,), True, num_steps=100),
@@ -92,12 +106,13 @@ METHODS = (
     gradient("anil", lambda: ANIL(NETWORK, INNER, ASCENT), num_steps=60),
     gradient("cavia", lambda: CAVIA(NETWORK, inner=INNER, ascent=ASCENT), POINT, num_steps=60),
     gradient("e-maml", lambda: EMAML(NETWORK, inner=INNER, ascent=ASCENT), num_steps=60),
+    Method("mktn", lambda family: TRANSFER, (BANDIT, GRID), True, budgets=every_step, num_steps=60),
     Method("multitask-ppo", lambda family: MultiTaskPPO(width=8, depth=1, ppo=ppo()), (GRID, POINT), False),
     Method("random", lambda family: NoMeta(RandomLearner.for_spec(family.env.spec)), (GRID, POINT), False),
     Method("thompson", lambda family: NoMeta(ThompsonSampling(family.prior)), (BANDIT,), True, budgets=every_step),
     Method("skeleton", lambda family: PreferenceReptile(), (BANDIT,), True, budgets=every_step, num_steps=3),
 )
 SOME_METHODS = tuple(
-    m for m in METHODS if m.name in ("rl2-gru", "mpo", "maml", "multitask-ppo", "thompson", "skeleton")
+    m for m in METHODS if m.name in ("rl2-gru", "mpo", "maml", "mktn", "multitask-ppo", "thompson", "skeleton")
 )
 """One of each kind, for properties that depend on the kind alone."""

@@ -40,6 +40,14 @@ def test_thompson_refuses_a_family_without_arms():
         entry.build(entry.load()(), family)
 
 
+@pytest.mark.parametrize("name", ["r-max", "q-learning"])
+def test_tabular_learners_refuse_a_family_without_one_hot_states(name):
+    entry, grid = catalog.method(name), catalog.family("grid-navigation").load()()
+    with pytest.raises(InvalidArgument, match="choose --family random-mdp"):
+        entry.build(entry.load()(), grid)
+    entry.build(entry.load()(), catalog.family("random-mdp").load()())
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_makes_an_experiment_that_survives_its_config(name):
     experiment = Experiment.from_preset(name, preset(name))

@@ -43,7 +43,14 @@ FAMILY_PAGES = {
 DIFFERS = {
     "algorithms/rl2.md": ("context.rl2",),
     "algorithms/multitask-ppo.md": ("baselines.multitask",),
-    "algorithms/reference-learners.md": ("baselines.ucb", "baselines.gittins", "baselines.beb"),
+    "algorithms/reference-learners.md": (
+        "baselines.ucb",
+        "baselines.gittins",
+        "baselines.beb",
+        "baselines.rmax",
+        "baselines.q_learning",
+    ),
+    "algorithms/mktn.md": ("transfer.mktn",),
 }
 
 
@@ -96,7 +103,7 @@ def test_every_command_method_and_family_is_described():
     assert set(re.findall(r"^\| \[`([\w-]+)`\]", read("families/index.md"), re.MULTILINE)) == set(FAMILIES)
 
 
-@pytest.mark.parametrize("name", ["rl2", "multitask-ppo"])
+@pytest.mark.parametrize("name", ["rl2", "multitask-ppo", "mktn"])
 def test_every_hyperparameter_of_a_method_is_listed_with_its_default(name: str):
     assert missing_options(METHODS[name].load()(), f"algorithms/{name}.md") == []
 

@@ -1,0 +1,1 @@
+"""Methods that carry value functions over from task to task."""

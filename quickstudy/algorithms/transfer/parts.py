@@ -1,0 +1,104 @@
+"""What value transfer is made of: its parameters across tasks, and the posterior of a task's head."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from quickstudy.algorithms.transfer.memory import Transitions
+from quickstudy.errors import InvalidArgument, require_positive
+from quickstudy.family import AbstractFamily
+from quickstudy.nets.knowledge import Knowledge, MetaKnowledge
+from quickstudy.types import Budget
+
+
+class InnerNetwork(eqx.Module):
+    """Hyperparameters of what happens in a task."""
+
+    block_length: int = 1
+    """Steps between two updates; 0 for one episode of the family."""
+    gamma: float = 0.7
+    """Discount within and across the clock's ends of episodes; a short horizon is what makes draws search."""
+    num_sweeps: int = 2
+    """J, regressions after each block, each with the greedy actions of the one before."""
+    capacity: int = 64
+    """Transitions that are remembered of a task; beyond it the oldest are dropped."""
+    noise: float = 0.1
+    """σ, by how much temporal differences may miss what the head says: what a draw cannot explain."""
+    guidance: float = 1.0
+    """Weight of the prior in the regression; the ablation "no guidance" makes it small."""
+    head: bool = True
+    """False for the ablation "knowledge only": the agent follows q_K and never adapts."""
+
+    def __check_init__(self):
+        require_positive(**{"inner.num_sweeps": self.num_sweeps, "inner.capacity": self.capacity})
+        if self.block_length < 0:
+            raise InvalidArgument(f"inner.block_length must be at least 0 (one episode), got {self.block_length}")
+        if not 0 <= self.gamma < 1:
+            raise InvalidArgument(f"inner.gamma must lie in [0, 1), got {self.gamma}")
+        if not self.noise > 0:
+            raise InvalidArgument(f"inner.noise must be positive, got {self.noise}")
+        if not self.guidance > 0:
+            raise InvalidArgument(f"inner.guidance must be positive, or the prior is improper; got {self.guidance}")
+
+    def budget(self, family: AbstractFamily) -> Budget:
+        """The family's trial, cut into blocks of ``block_length`` steps."""
+        steps = family.budget.steps_per_stream
+        length = self.block_length or steps // family.num_episodes
+        if steps % length:
+            raise InvalidArgument(
+                f"inner.block_length={length} must divide the {steps} steps of a trial of {type(family).__name__}"
+            )
+        return Budget(steps // length, length, family.budget.num_streams)
+
+
+class TransferParams(eqx.Module):
+    """Meta-parameters.
+
+    Attributes:
+        knowledge: from an observation to q_K and ψ.
+        prior_mean: w_0.
+        log_precision: logarithms of the diagonal of Λ.
+        log_error: logarithm of τ, of the targets around what a head predicts.
+        epsilon: probability of a random action; it falls during meta-training.
+    """
+
+    knowledge: MetaKnowledge
+    prior_mean: Float[Array, " D"]
+    log_precision: Float[Array, " D"]
+    log_error: Float[Array, ""]
+    epsilon: Float[Array, ""]
+
+
+class Head(NamedTuple):
+    """The posterior of the inner network: mean, and a square root of the covariance, ``root @ root.T``."""
+
+    mean: Float[Array, " D"]
+    root: Float[Array, "D D"]
+
+    def variance(self, features: Float[Array, "*axes D"]) -> Float[Array, "*axes"]:
+        """Of the value of actions with these features."""
+        return jnp.sum(jnp.square(features @ self.root), axis=-1)
+
+
+class Known(NamedTuple):
+    """What the knowledge says of every remembered transition: of (s, a), and of all actions in s'."""
+
+    value: Float[Array, " C"]
+    features: Float[Array, "C D"]
+    following: Knowledge
+
+
+def known_of(knowledge: MetaKnowledge, data: Transitions) -> Known:
+    """The knowledge applied to both ends of transitions ``[C]``."""
+    here, following = jax.vmap(knowledge)(data.obs), jax.vmap(knowledge)(data.next_obs)
+    rows = jnp.arange(data.action.shape[0])
+    return Known(here.value[rows, data.action], here.features[rows, data.action], following)
+
+
+def prior_head(params: TransferParams, inner: InnerNetwork) -> Head:
+    """N(w_0, Λ⁻¹); nothing at all without an inner network."""
+    root = jnp.diag(jnp.exp(-params.log_precision / 2) / jnp.sqrt(inner.guidance))
+    return Head(params.prior_mean * inner.head, root * inner.head)

@@ -1,0 +1,62 @@
+"""The meta-knowledge network: what action values of tasks have in common, and how they can differ."""
+
+import math
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float, Key
+
+from quickstudy.nets.init import orthogonal_linear
+
+
+class Knowledge(eqx.Module):
+    """What is known of one observation before the task is: for every action a value, and the features of a correction.
+
+    Attributes:
+        value: q_K(s, a), the average over tasks.
+        features: ψ(s, a): a task's own values are ``value + features @ head``.
+    """
+
+    value: Float[Array, "*axes A"]
+    features: Float[Array, "*axes A D"]
+
+    def action_values(self, head: Float[Array, " D"]) -> Float[Array, "*axes A"]:
+        """Q(s, a) of the task whose inner network is ``head``."""
+        return self.value + self.features @ head
+
+
+class MetaKnowledge(eqx.Module):
+    """An encoder, ``x = tanh(W_e s + b_e)``, and the block ``k(x) = W_o relu(W_h x + b_h) + W_l x + b_l``.
+
+    The part of the output that is q_K starts at 0, ψ at random; the encoder's biases too, so that an observation of
+    zeros has features.
+    """
+
+    encoder: eqx.nn.Linear
+    hidden: eqx.nn.Linear
+    output: eqx.nn.Linear
+    linear: eqx.nn.Linear
+    num_inputs: int = eqx.field(static=True)
+    num_actions: int = eqx.field(static=True)
+    num_features: int = eqx.field(static=True)
+
+    def __init__(self, num_inputs: int, num_actions: int, *, width: int, num_features: int, key: Key[Array, ""]):
+        k_encoder, k_hidden, k_output, k_linear = jax.random.split(key, 4)
+        num_out = num_actions * (num_features + 1)
+        scale = math.sqrt(num_actions / 2)
+        self.encoder = eqx.nn.Linear(num_inputs, width, key=k_encoder)
+        self.hidden = orthogonal_linear(width, width, scale=math.sqrt(2), key=k_hidden)
+        self.output = _silent(orthogonal_linear(width, num_out, scale=scale, key=k_output), num_actions)
+        self.linear = _silent(orthogonal_linear(width, num_out, scale=scale, key=k_linear), num_actions)
+        self.num_inputs, self.num_actions, self.num_features = num_inputs, num_actions, num_features
+
+    def __call__(self, obs: Float[Array, " F"]) -> Knowledge:
+        x = jax.nn.tanh(self.encoder(obs))
+        out = self.output(jax.nn.relu(self.hidden(x))) + self.linear(x)
+        value, features = out[: self.num_actions], out[self.num_actions :]
+        return Knowledge(value, features.reshape(self.num_actions, -1) / math.sqrt(self.num_features))
+
+
+def _silent(layer: eqx.nn.Linear, num_actions: int) -> eqx.nn.Linear:
+    """``layer`` with the outputs of q_K at 0."""
+    return eqx.tree_at(lambda layer: layer.weight, layer, layer.weight.at[:num_actions].set(0.0))

@@ -1,0 +1,175 @@
+"""MKTN: the memory by hand, the head against Gaussian conditioning, its reductions, and every bad input."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from quickstudy.algorithms.transfer.memory import Transitions, empty_memory, in_order, remember
+from quickstudy.algorithms.transfer.mktn import MKTN, TransferLearner, act_by_draw, fit_inner, knowledge_loss
+from quickstudy.algorithms.transfer.parts import InnerNetwork, known_of, prior_head
+from quickstudy.envs.gridworld import GridNavigation
+from quickstudy.envs.point import PointNavigation
+from quickstudy.errors import InvalidArgument
+from quickstudy.trial import run_trial
+from quickstudy.types import Budget, TimeStep, Trajectory
+
+GRID = GridNavigation(size=3, horizon=4, num_episodes=3)
+INNER = InnerNetwork(capacity=12, gamma=0.6, num_sweeps=3, noise=0.4)
+METHOD = MKTN(width=8, num_features=4, inner=INNER, error=0.4, epsilon=0.0)
+
+
+@pytest.fixture(scope="module")
+def params():
+    params = METHOD.init(GRID.env.spec, key=jax.random.key(0)).params
+    k_mean, k_precision = jax.random.split(jax.random.key(1))
+    return params.__class__(
+        params.knowledge,
+        jax.random.normal(k_mean, (4,)),
+        jax.random.normal(k_precision, (4,)),
+        params.log_error,
+        params.epsilon,
+    )
+
+
+def _block(first: int, num_steps: int, num_streams: int = 1) -> Trajectory:
+    """Steps numbered from ``first``; the number is in the reward."""
+    number = first + jnp.arange(num_steps * num_streams).reshape(num_steps, num_streams)
+    obs = jax.nn.one_hot(number % 6, 6)
+    flags = jnp.zeros(number.shape, bool)
+    action, reward = (number % 5).astype(jnp.int32), number.astype(jnp.float32)
+    terminated = number % 4 == 3
+    return Trajectory(TimeStep(obs, action, reward, flags), action, reward, obs[::-1], terminated, flags, None)
+
+
+def _data() -> Transitions:
+    memory, _, _ = remember(empty_memory(12, 6), _block(0, 4, 2))
+    data = memory.transitions
+    return data._replace(reward=data.reward / 10)
+
+
+def test_the_memory_is_a_ring_in_the_order_of_time():
+    memory = empty_memory(5, 6)
+    for first in (0, 3, 6):
+        memory, where, new = remember(memory, _block(first, 3))
+    np.testing.assert_array_equal(where, [1, 2, 3])
+    np.testing.assert_array_equal(new.reward, [6, 7, 8])
+    np.testing.assert_array_equal(memory.transitions.reward, [5, 6, 7, 8, 4])
+    np.testing.assert_array_equal(in_order(memory).reward, [4, 5, 6, 7, 8])
+    np.testing.assert_array_equal(in_order(memory).discount, [1, 1, 1, 0, 1])
+    half, _, _ = remember(empty_memory(5, 6), _block(1, 2))
+    np.testing.assert_array_equal(in_order(half).weight, [0, 0, 0, 1, 1])
+    np.testing.assert_array_equal(in_order(half).reward, [0, 0, 0, 1, 2])
+
+
+def test_the_head_is_the_gaussian_posterior_of_its_own_greedy_actions(params):
+    data = _data()
+    known = known_of(params.knowledge, data)
+    inner = InnerNetwork(capacity=12, gamma=0.6, num_sweeps=1, noise=0.4)
+    start = jnp.asarray([1.0, -1.0, 0.5, 2.0])
+    head = fit_inner(params, inner, data, known, start)
+    best = np.argmax(known.following.value + known.following.features @ start, axis=-1)
+    rows = np.arange(8)
+    following = (known.following.value, known.following.features)
+    value, features = (np.asarray(x, np.float64)[rows, best[:8]] for x in following)
+    discount = 0.6 * np.asarray(data.discount)[:8]
+    x = np.asarray(known.features)[:8] - discount[:, None] * features
+    y = np.asarray(data.reward - known.value)[:8] + discount * value
+    # Conditioning in the space of observations: a different formula from the code's.
+    covariance = np.diag(np.exp(-np.asarray(params.log_precision, np.float64)))
+    gain = covariance @ x.T @ np.linalg.inv(x @ covariance @ x.T + 0.4**2 * np.eye(8))
+    mean = np.asarray(params.prior_mean)
+    np.testing.assert_allclose(head.mean, mean + gain @ (y - x @ mean), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(head.root @ head.root.T, covariance - gain @ x @ covariance, rtol=1e-3, atol=1e-4)
+
+
+def test_without_data_the_head_is_the_prior_and_without_a_head_it_is_nothing(params):
+    data = _data()._replace(weight=jnp.zeros(12))
+    known = known_of(params.knowledge, data)
+    head, prior = fit_inner(params, INNER, data, known, params.prior_mean), prior_head(params, INNER)
+    np.testing.assert_allclose(head.mean, params.prior_mean, rtol=1e-5)
+    np.testing.assert_allclose(head.root @ head.root.T, prior.root @ prior.root.T, rtol=1e-5, atol=1e-6)
+    nothing = fit_inner(params, InnerNetwork(head=False), _data(), known, params.prior_mean)
+    np.testing.assert_array_equal(nothing.mean, np.zeros(4))
+    np.testing.assert_array_equal(nothing.root, np.zeros((4, 4)))
+
+
+def test_without_a_discount_the_head_is_a_regression_on_rewards(params):
+    data = _data()
+    inner = InnerNetwork(capacity=12, gamma=0.0, num_sweeps=1, noise=0.4)
+    known = known_of(params.knowledge, data)
+    head = fit_inner(params, inner, data, known, params.prior_mean)
+    x, y = np.asarray(known.features)[:8], np.asarray(data.reward - known.value)[:8]
+    precision = np.diag(np.exp(np.asarray(params.log_precision)))
+    expected = np.linalg.solve(precision + x.T @ x / 0.16, precision @ params.prior_mean + x.T @ y / 0.16)
+    np.testing.assert_allclose(head.mean, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_the_draw_lasts_an_episode_and_the_block_moves_the_head(params):
+    learner = TransferLearner(INNER)
+    run = jax.jit(lambda key: run_trial(learner, params, GRID.env, jnp.asarray(8), Budget(12, 1), key=key))
+    trial = run(jax.random.key(3))
+    draws = np.asarray(trial.carry)[:, 0]
+    for start in (1, 5, 9):  # `carry` is the memory before a block: one step behind
+        np.testing.assert_array_equal(draws[start : start + 3], draws[start][None].repeat(3, 0))
+    assert np.unique(draws[[1, 5, 9], 0]).size == 3
+    assert np.isfinite(trial.info["uncertainty"]).all()
+    head, prior = trial.final.state.head, prior_head(params, INNER)
+    assert np.sum(np.square(head.root)) < 0.9 * np.sum(np.square(prior.root))
+    assert trial.final.state.memory.num_stored == 12
+
+
+def test_actions_are_greedy_for_the_draw_unless_they_explore(params):
+    head = prior_head(params, INNER)
+    draw, obs = jnp.arange(4.0), jax.nn.one_hot(2, 6)
+    values = params.knowledge(obs).action_values(head.mean + head.root @ draw)
+    keys = jax.random.split(jax.random.key(0), 50)
+    actions = jax.vmap(lambda k: act_by_draw(params, head, draw, obs, key=k))(keys)
+    np.testing.assert_array_equal(actions, jnp.argmax(values))
+    exploring = params.__class__(
+        params.knowledge, params.prior_mean, params.log_precision, params.log_error, jnp.ones(())
+    )
+    actions = jax.vmap(lambda k: act_by_draw(exploring, head, draw, obs, key=k))(keys)
+    assert set(np.asarray(actions).tolist()) == set(range(5))
+
+
+def test_the_loss_of_the_prior_alone_by_hand(params):
+    data = _data()
+    loss, info = knowledge_loss(params, params, InnerNetwork(capacity=12, gamma=0.0, num_sweeps=1, noise=0.4), data, 1)
+    known = known_of(params.knowledge, data)
+    y, features = np.asarray(data.reward)[:8], np.asarray(known.features)[:8]
+    variance = (features**2) @ np.exp(-np.asarray(params.log_precision)) + 0.16
+    error = np.asarray(known.value)[:8] + features @ params.prior_mean - y
+    surprisal = np.mean(error**2 / variance + np.log(variance)) / 2
+    np.testing.assert_allclose(info["surprisal"], surprisal, rtol=1e-4)
+    np.testing.assert_allclose(loss, surprisal + np.mean(y**2), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: MKTN(num_features=0), "num_features must be a whole number of at least 1, got 0"),
+        (lambda: MKTN(error=0.0), "error must be positive, got 0.0"),
+        (lambda: InnerNetwork(noise=0.0), "inner.noise must be positive, got 0.0"),
+        (lambda: MKTN(epsilon=1.5), r"epsilon must lie in \[0, 1\], got 1.5"),
+        (lambda: MKTN(target_rate=0.0), r"target_rate must lie in \(0, 1\], got 0.0"),
+        (lambda: InnerNetwork(gamma=1.0), r"inner.gamma must lie in \[0, 1\), got 1.0"),
+        (lambda: InnerNetwork(guidance=0.0), "inner.guidance must be positive, or the prior is improper; got 0.0"),
+        (lambda: InnerNetwork(block_length=-1), "inner.block_length must be at least 0"),
+        (lambda: InnerNetwork(block_length=5).budget(GRID), "inner.block_length=5 must divide the 12 steps"),
+        (lambda: MKTN().init(PointNavigation().env.spec, key=jax.random.key(0)), "mktn needs discrete actions"),
+        (lambda: remember(empty_memory(5, 6), _block(0, 6)), "capacity=5 is less than the 6 transitions"),
+    ],
+)
+def test_bad_inputs_are_refused(build, message):
+    with pytest.raises(InvalidArgument, match=message):
+        build()
+
+
+def test_a_batch_of_tasks_larger_than_the_store_is_refused(params):
+    run = lambda key: run_trial(METHOD.learner, params, GRID.env, jnp.asarray(8), Budget(12, 1), key=key)
+    trials = jax.eval_shape(jax.vmap(run), jax.random.split(jax.random.key(0), 4))
+    small = MKTN(width=8, num_features=4, inner=INNER, num_trials=3)
+    state = small.init(GRID.env.spec, key=jax.random.key(0))
+    with pytest.raises(InvalidArgument, match="num_trials=3 is less than the 4 tasks"):
+        jax.eval_shape(lambda t: small.update(state, t, key=jax.random.key(1))[1], trials)
