@@ -206,7 +206,7 @@ class MKTN(AbstractMetaAlgorithm):
     """`isotropic` for the ablation "no learned prior": w_0 = 0 and Λ the identity times `prior_precision`."""
     prior_precision: float = 1.0
     """Λ at the start."""
-    error: float = 0.1
+    error: float = 0.3
     """τ at the start."""
     learning_rate: float = 5e-3
     """Adam's step size; it falls linearly to a tenth."""
@@ -214,7 +214,7 @@ class MKTN(AbstractMetaAlgorithm):
     """Meta-updates over which the learning rate and ε fall."""
     epsilon: float = 0.1
     """ε, the share of random actions, at the start of meta-training; 0 at its end."""
-    num_gradient_steps: int = 6
+    num_gradient_steps: int = 24
     """Steps of Adam in a meta-update."""
     batch_size: int = 32
     """Trials in a step of Adam."""

@@ -21,7 +21,7 @@ class InnerNetwork(eqx.Module):
     """Steps between two updates; 0 for one episode of the family."""
     gamma: float = 0.7
     """Discount within and across the clock's ends of episodes; a short horizon is what makes draws search."""
-    num_sweeps: int = 2
+    num_sweeps: int = 3
     """J, regressions after each block, each with the greedy actions of the one before."""
     capacity: int = 64
     """Transitions that are remembered of a task; beyond it the oldest are dropped."""
