@@ -28,19 +28,22 @@ def _network(kind, spec):
     key = jax.random.key(0)
     if kind == "memoryless":
         return MemorylessActorCritic(spec, width=8, depth=2, key=key)
-    cell, _, readout = kind.partition("+")
-    return RecurrentActorCritic(spec, cell=cell, width=8, readout=int(readout or 0), pairs=bool(readout), key=key)
+    cell, *extras = kind.split("+")
+    readout, associative = 6 * ("readout" in extras), "associative" in extras
+    return RecurrentActorCritic(spec, cell=cell, width=8, readout=readout, associative=associative, key=key)
 
 
 CASES = [
     ("gru", DISCRETE),
-    ("gru+6", DISCRETE),
+    ("gru+readout", DISCRETE),
+    ("gru+associative", DISCRETE),
+    ("gru+readout+associative", CONTINUOUS),
     ("gru", CONTINUOUS),
     ("lstm", DISCRETE),
     ("memoryless", DISCRETE),
     ("memoryless", CONTINUOUS),
 ]
-IDS = ["gru", "gru with readout and pairs", "gru, continuous", "lstm", "memoryless", "memoryless, continuous"]
+IDS = [f"{kind}, {'continuous' if spec.num_actions is None else 'discrete'}" for kind, spec in CASES]
 
 
 @pytest.mark.parametrize(("kind", "spec"), CASES, ids=IDS)
@@ -81,6 +84,18 @@ def test_everything_in_the_past_reaches_the_present(kind, field):
     altered = timesteps._replace(**{field: changed.at[0].set(past)})
     last = lambda stream: np.asarray(network.unroll(stream, remat=False)[1][-1])
     assert not np.isclose(last(timesteps), last(altered), rtol=1e-6, atol=0)
+
+
+def test_what_happened_here_is_recalled_through_the_associative_memory_alone():
+    """With the recurrent layer's part of the heads cut off, an action's reward acts on where it was taken, only."""
+    network = _network("gru+associative", DISCRETE)
+    network = eqx.tree_at(lambda n: n.value.weight, network, network.value.weight.at[:, :8].set(0.0))
+    here, there = jnp.eye(2)
+    obs = jnp.stack([here, there, here, there])
+    stream = TimeStep(obs, jnp.array([0, 1, 2, 0]), jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.zeros(4, bool))
+    value = lambda stream: np.asarray(network.unroll(stream, remat=False)[1])
+    changed = stream._replace(prev_reward=stream.prev_reward.at[1].set(5.0))  # earned by an action taken here
+    np.testing.assert_array_equal(value(stream) != value(changed), [False, False, True, False])
 
 
 @pytest.mark.parametrize("field", ["prev_action", "prev_reward", "first"])

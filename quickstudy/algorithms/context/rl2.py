@@ -14,7 +14,7 @@ Differs from the paper:
 2. The policy and the value read one recurrent core; Duan et al. train a separate recurrent baseline.
 3. The border input marks the *beginning* of an episode instead of its termination, one step later: the same bit.
 4. The network reads the previous observation too, and a discrete action once more times the reward that it earned;
-   a hidden layer between memory and heads is an option.
+   a hidden layer between memory and heads, and a fast-weight memory beside the recurrent layer, are options.
 5. Entropy bonus and learning rate fall linearly over training; the paper uses neither bonus nor schedule.
 6. Value targets are standardised by running moments.
 7. Batches of 10,000 to 100,000 environment steps instead of 50,000 to 250,000, and networks of 64 to 128 units
@@ -41,8 +41,8 @@ class RL2(AbstractMetaAlgorithm):
     """Units of the recurrent cell."""
     readout: int = 0
     """Units of the layer between memory and heads, which sees the observation once more; 0 for none."""
-    pairs: bool = False
-    """Read the previous observation and a discrete action also as a pair (their outer product), for one-hot states."""
+    associative: bool = False
+    """Keep what came of every action in a fast-weight memory too, addressed by the observation it was taken in."""
     ppo: PPO = PPO()
     """The outer loop."""
 
@@ -59,7 +59,7 @@ class RL2(AbstractMetaAlgorithm):
     def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
         """A freshly initialised network and optimiser for families of this ``spec``."""
         network = RecurrentActorCritic(
-            spec, cell=self.cell, width=self.width, readout=self.readout, pairs=self.pairs, key=key
+            spec, cell=self.cell, width=self.width, readout=self.readout, associative=self.associative, key=key
         )
         return self.ppo.init(network)
 
