@@ -150,8 +150,6 @@ def rollout():
     collector = GraphCollector(Staircase())
     key = jax.random.key(0)
     params = RecurrentActorCritic(collector.spec, cell="gru", width=4, readout=0, associative=False, key=key)
-        collector.spec, cell="gru", width=4, readout=0, associative=False, key=jax.random.key(0)
-    )
     # A fresh policy is uniform; this one prefers something.
     params = eqx.tree_at(lambda p: p.policy.linear.weight, params, replace_fn=lambda w: 100 * w)
     tasks = jnp.linspace(0.5, 2, 8)
