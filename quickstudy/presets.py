@@ -61,15 +61,17 @@ LONG_BANDIT_PPO = {
     "num_minibatches": 8,
 }
 
-# A small value weight: with .5 the noise of the rewards fills the shared core's gradient and the policy stands still.
 MDP_PPO = {
-    "learning_rate": 2e-3,
+    "learning_rate": 5e-3,
     "final_learning_rate": 1e-4,
     "entropy_weight": 0.05,
-    "gamma": 0.95,
-    "trace": 0.3,
-    "value_weight": 0.05,
+    "gamma": 0.97,
+    "trace": 0.6,
+    "value_weight": 0.2,
+    "num_minibatches": 8,
 }
+
+MDP_RL2 = {"width": 32, "readout": 128, "associative": True}
 
 PRESETS = {
     "bandit-10-5": Preset(
@@ -142,10 +144,10 @@ PRESETS = {
         summary="RL² in random MDPs, 10 episodes (RL², table 2)",
         method="rl2",
         family="random-mdp",
-        num_steps=2000,
+        num_steps=300,
         num_tasks=256,
         num_test_tasks=4096,
-        method_options={"width": 128, "ppo": {**MDP_PPO, "anneal_steps": 2000}},
+        method_options={**MDP_RL2, "ppo": {**MDP_PPO, "anneal_steps": 300}},
         family_options={"num_episodes": 10},
         published={"random": 100.1, "PSRL": 138.1, "BEB": 150.2, "RL²": 156.2, "BEB replanned (exact)": 162.8},
         source=DUAN,
@@ -154,10 +156,10 @@ PRESETS = {
         summary="RL² in random MDPs, 25 episodes (RL², table 2)",
         method="rl2",
         family="random-mdp",
-        num_steps=2000,
+        num_steps=240,
         num_tasks=128,
         num_test_tasks=4096,
-        method_options={"width": 128, "ppo": {**MDP_PPO, "anneal_steps": 2000}},
+        method_options={**MDP_RL2, "ppo": {**MDP_PPO, "anneal_steps": 240}},
         family_options={"num_episodes": 25},
         published={"random": 250.2, "PSRL": 408.8, "BEB": 427.8, "RL²": 445.7, "BEB replanned (exact)": 459.6},
         source=DUAN,
