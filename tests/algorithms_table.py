@@ -53,9 +53,15 @@ def ppo(**changes) -> PPO:
     return PPO(**quick | {"gamma": 1.0, "trace": 0.95, "num_epochs": 4, "num_minibatches": 4} | changes)
 
 
+def associative_rl2(_: AbstractFamily) -> RL2:
+    """RL² with everything that it has beyond its paper."""
+    return RL2(width=8, readout=8, associative=True, novelty_weight=0.1, ppo=ppo())
+
+
 METHODS = (
     Method("rl2-gru", lambda family: RL2(cell="gru", width=16, ppo=ppo()), (BANDIT, GRID), True, num_steps=100),
     Method("rl2-lstm", lambda family: RL2(cell="lstm", width=16, ppo=ppo()), (BANDIT,), True, num_steps=100),
+    Method("rl2-associative", associative_rl2, (BANDIT, GRID), True, num_steps=100),
     Method("multitask-ppo", lambda family: MultiTaskPPO(width=8, depth=1, ppo=ppo()), (GRID, POINT), False),
     Method("random", lambda family: NoMeta(RandomLearner.for_spec(family.env.spec)), (GRID, POINT), False),
     Method("thompson", lambda family: NoMeta(ThompsonSampling(family.prior)), (BANDIT,), True, block_length=1),

@@ -17,19 +17,21 @@ Differs from the paper:
    a hidden layer between memory and heads, and a fast-weight memory beside the recurrent layer, are options.
 5. Entropy bonus and learning rate fall linearly over training; the paper uses neither bonus nor schedule.
 6. Value targets are standardised by running moments.
-7. Batches of 10,000 to 100,000 environment steps instead of 50,000 to 250,000, and networks of 64 to 128 units
+7. Batches of 10,000 to 100,000 environment steps instead of 50,000 to 250,000, and networks of 32 to 64 units
    instead of 256.
+8. A bonus for observations new to the trial is an option (`quickstudy.ops.novelty`). It is paid in training only.
 """
 
-from jaxtyping import Array, Key
+from jaxtyping import Array, Float, Key, PyTree
 
 from quickstudy.algorithms.actor_critic import ActorCriticLearner
-from quickstudy.algorithms.ppo import PPO, lifetime_targets
+from quickstudy.algorithms.ppo import PPO, ValueScale, lifetime_targets
 from quickstudy.errors import InvalidArgument, require_positive
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
-from quickstudy.nets.actor_critic import RecurrentActorCritic
+from quickstudy.nets.actor_critic import AbstractActorCritic, RecurrentActorCritic
 from quickstudy.nets.recurrent import CellName
-from quickstudy.types import Info, Spec, Trial
+from quickstudy.ops.novelty import first_met
+from quickstudy.types import Info, Spec, TimeStep, Trajectory, Trial
 
 
 class RL2(AbstractMetaAlgorithm):
@@ -43,11 +45,15 @@ class RL2(AbstractMetaAlgorithm):
     """Units of the layer between memory and heads, which sees the observation once more; 0 for none."""
     associative: bool = False
     """Keep what came of every action in a fast-weight memory too, addressed by the observation it was taken in."""
+    novelty_weight: float = 0.0
+    """Reward in training for each step to an observation that is new to the trial; for discrete observations."""
     ppo: PPO = PPO()
     """The outer loop."""
 
     def __check_init__(self):
         require_positive(width=self.width)
+        if self.novelty_weight < 0:
+            raise InvalidArgument(f"novelty_weight must be at least 0 (no bonus), got {self.novelty_weight}")
         if self.readout < 0:
             raise InvalidArgument(f"readout must be at least 0 (no readout layer), got {self.readout}")
 
@@ -66,4 +72,18 @@ class RL2(AbstractMetaAlgorithm):
     def update(self, state: MetaState, trials: Trial, *, key: Key[Array, ""]) -> tuple[MetaState, Info]:
         """One PPO update on the trials of K tasks."""
         del key
-        return self.ppo.update(state, trials, lifetime_targets)
+        return self.ppo.update(state, trials, self._targets)
+
+    def _targets(
+        self,
+        ppo: PPO,
+        params: AbstractActorCritic,
+        scale: ValueScale,
+        stream: Trajectory,
+        final_carry: PyTree,
+        final_timestep: TimeStep,
+    ) -> Float[Array, " L"]:
+        """`lifetime_targets` of the reward and what novelty adds to it."""
+        if self.novelty_weight:
+            stream = stream._replace(reward=stream.reward + self.novelty_weight * first_met(stream))
+        return lifetime_targets(ppo, params, scale, stream, final_carry, final_timestep)
