@@ -21,10 +21,10 @@ def first_met(stream: Trajectory) -> Float[Array, " L"]:
     shown = jax.vmap(obs_features)(stream.timestep)
     reached = jax.vmap(obs_features)(stream.timestep._replace(obs=stream.next_obs))
     step = jnp.arange(len(reached))
-    again = _equal(reached, shown) & (step <= step[:, None])
-    again |= _equal(reached, reached) & (step < step[:, None])
+    again = _equal(reached, shown) & (step[None] <= step[:, None])
+    again |= _equal(reached, reached) & (step[None] < step[:, None])
     return 1.0 - jnp.any(again, axis=1)
 
 
 def _equal(a: Float[Array, "M F"], b: Float[Array, "N F"]) -> Bool[Array, "M N"]:
-    return jnp.all(a[:, None] == b, axis=-1)
+    return jnp.all(a[:, None] == b[None], axis=-1)

@@ -41,7 +41,7 @@ def test_novelty_is_learned_from_as_reward_is():
     assert (_trained(0.5, lambda t: t.reward) != _trained(0.0, lambda t: t.reward)).any()
 
 
-@pytest.mark.parametrize("name", ["novelty_weight", "readout"])
-def test_weights_and_sizes_below_zero_are_refused(name):
+@pytest.mark.parametrize(("name", "value"), [("novelty_weight", -1.0), ("readout", -1)])
+def test_weights_and_sizes_below_zero_are_refused(name, value):
     with pytest.raises(InvalidArgument, match=f"{name} must be at least 0"):
-        RL2(**{name: -1})
+        RL2(**{name: value})
