@@ -51,6 +51,8 @@ BANDIT_PPO = {
     "trace": 0.95,
 }
 
+ASSOCIATIVE = {"width": 32, "associative": True}
+
 LONG_BANDIT_PPO = {
     "learning_rate": 3e-3,
     "final_learning_rate": 1e-4,
@@ -70,8 +72,6 @@ MDP_PPO = {
     "value_weight": 0.2,
     "num_minibatches": 8,
 }
-
-MDP_RL2 = {"width": 32, "readout": 128, "associative": True}
 
 PRESETS = {
     "bandit-10-5": Preset(
@@ -144,10 +144,10 @@ PRESETS = {
         summary="RL² in random MDPs, 10 episodes (RL², table 2)",
         method="rl2",
         family="random-mdp",
-        num_steps=300,
+        num_steps=200,
         num_tasks=256,
         num_test_tasks=4096,
-        method_options={**MDP_RL2, "ppo": {**MDP_PPO, "anneal_steps": 300}},
+        method_options={**ASSOCIATIVE, "readout": 128, "ppo": {**MDP_PPO, "anneal_steps": 200}},
         family_options={"num_episodes": 10},
         published={"random": 100.1, "PSRL": 138.1, "BEB": 150.2, "RL²": 156.2, "BEB replanned (exact)": 162.8},
         source=DUAN,
@@ -156,10 +156,10 @@ PRESETS = {
         summary="RL² in random MDPs, 25 episodes (RL², table 2)",
         method="rl2",
         family="random-mdp",
-        num_steps=240,
+        num_steps=150,
         num_tasks=128,
         num_test_tasks=4096,
-        method_options={**MDP_RL2, "ppo": {**MDP_PPO, "anneal_steps": 240}},
+        method_options={**ASSOCIATIVE, "readout": 128, "ppo": {**MDP_PPO, "anneal_steps": 150}},
         family_options={"num_episodes": 25},
         published={"random": 250.2, "PSRL": 408.8, "BEB": 427.8, "RL²": 445.7, "BEB replanned (exact)": 459.6},
         source=DUAN,

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from quickstudy.nets.associative import empty_store, read, read_all, write
 from quickstudy.nets.features import (
+    features_by_action,
     num_obs_features,
     num_timestep_features,
     num_transition_features,
@@ -56,6 +57,30 @@ class Memory(NamedTuple):
     store: Float[Array, "*axes V F"] | None
 
 
+class ActionScore(eqx.Module):
+    """A score for every discrete action, by one small network that all of them share.
+
+    It sees what the associative memory holds of the action, and the same context for all. That actions are alike until
+    experience tells them apart is then built in, and an index of how good an action is, and how uncertain, is learned
+    from the experience with all of them at once. Such a symmetry is what Kirsch et al. 2022 (arXiv:2109.10781) give to
+    a black box; here it is added to the logits of a head that can still treat every action in its own way.
+    """
+
+    of_action: eqx.nn.Linear
+    of_context: eqx.nn.Linear
+    out: eqx.nn.Linear
+
+    def __init__(self, num_context: int, width: int, *, key: Key[Array, ""]):
+        k_action, k_context, k_out = jax.random.split(key, 3)
+        self.of_action = orthogonal_linear(2, width, scale=math.sqrt(2), key=k_action)
+        self.of_context = orthogonal_linear(num_context, width, scale=math.sqrt(2), key=k_context)
+        self.out = orthogonal_linear(width, 1, scale=0.01, key=k_out)
+
+    def __call__(self, context: Float[Array, " D"], of_each: Float[Array, "A 2"]) -> Float[Array, " A"]:
+        hidden = jax.nn.relu(jax.vmap(self.of_action)(of_each) + self.of_context(context)[None])
+        return jax.vmap(self.out)(hidden)[:, 0]
+
+
 class RecurrentActorCritic(AbstractActorCritic):
     """The last transition into a recurrent layer, a policy head and a value head on its output.
 
@@ -66,19 +91,20 @@ class RecurrentActorCritic(AbstractActorCritic):
 
     With ``associative``, a fast-weight memory (`quickstudy.nets.associative`) keeps what came of every action under
     the observation that it was taken in, and what it holds for the present one is read by the recurrent layer and by
-    what follows it.
+    what follows it. Discrete actions are then scored by an `ActionScore` too.
     """
 
     cell: AbstractCell
     readout: eqx.nn.Linear | None
     policy: PolicyHead
+    score: ActionScore | None
     value: eqx.nn.Linear
     num_actions: int | None
     num_obs: int
     num_read: int
 
     def __init__(self, spec: Spec, *, cell: CellName, width: int, readout: int, associative: bool, key: Key[Array, ""]):
-        k_cell, k_readout, k_policy, k_value = jax.random.split(key, 4)
+        k_cell, k_readout, k_policy, k_score, k_value = jax.random.split(key, 5)
         self.num_obs = num_obs_features(spec)
         self.num_read = num_timestep_features(spec) if associative else 0
         self.cell = make_cell(cell, num_transition_features(spec) + self.num_read, width, key=k_cell)
@@ -87,6 +113,9 @@ class RecurrentActorCritic(AbstractActorCritic):
             num_in, num_features = num_features + self.num_obs, readout
             self.readout = orthogonal_linear(num_in, readout, scale=math.sqrt(2), key=k_readout)
         self.policy = PolicyHead(num_features, spec, key=k_policy)
+        self.score = None
+        if associative and spec.num_actions is not None:
+            self.score = ActionScore(num_features, width, key=k_score)
         self.value = orthogonal_linear(num_features, 1, scale=1.0, key=k_value)
         self.num_actions = spec.num_actions
 
@@ -102,7 +131,7 @@ class RecurrentActorCritic(AbstractActorCritic):
         x = self._inputs(carry.obs, timestep, recalled)
         hidden = self.cell.advance(carry.hidden, x)
         features = self._features(self.cell.output(hidden), recalled, obs)
-        return Memory(hidden, obs, store), self.policy(features), self.value(features)[0]
+        return Memory(hidden, obs, store), self._policy(features, recalled), self.value(features)[0]
 
     def unroll(self, timesteps: TimeStep, *, remat: bool) -> tuple[Any, Float[Array, " T"]]:
         obs = jax.vmap(obs_features)(timesteps)
@@ -113,7 +142,7 @@ class RecurrentActorCritic(AbstractActorCritic):
         xs = jax.vmap(self._inputs)(before, timesteps, recalled)
         outputs = unroll(self.cell, self.cell.initial(), xs, remat=remat)
         features = jax.vmap(self._features)(outputs, recalled, obs)
-        return jax.vmap(self.policy)(features), jax.vmap(self.value)(features)[:, 0]
+        return jax.vmap(self._policy)(features, recalled), jax.vmap(self.value)(features)[:, 0]
 
     def _came_of_it(self, timestep: TimeStep) -> Float[Array, " V"]:
         """The previous action and what followed: what the associative memory keeps."""
@@ -131,6 +160,13 @@ class RecurrentActorCritic(AbstractActorCritic):
         if self.readout is None:
             return known
         return jax.nn.relu(self.readout(jnp.concatenate([known, obs])))
+
+    def _policy(self, features: Float[Array, " D"], recalled: Float[Array, " V"]) -> Policy:
+        policy = self.policy(features)
+        if self.score is None or self.num_actions is None or isinstance(policy, DiagonalGaussian):
+            return policy
+        of_each = features_by_action(recalled, self.num_obs, self.num_actions)
+        return Categorical(policy.logits + self.score(features, of_each))
 
 
 class MemorylessActorCritic(AbstractActorCritic):

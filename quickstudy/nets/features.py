@@ -39,6 +39,14 @@ def timestep_features(timestep: TimeStep, num_actions: int | None) -> Float[Arra
     return jnp.concatenate([obs_features(timestep), action, scalars])
 
 
+def features_by_action(features: Float[Array, " F"], num_obs: int, num_actions: int) -> Float[Array, "A 2"]:
+    """What a vector laid out like `timestep_features` says of every discrete action: chosen, and chosen times reward.
+
+    In a sum of such vectors: how often an action was taken, and what it paid in all.
+    """
+    return features[num_obs : num_obs + 2 * num_actions].reshape(2, num_actions).T
+
+
 def num_transition_features(spec: Spec) -> int:
     """Length of `transition_features` for a family."""
     return num_obs_features(spec) + num_timestep_features(spec)

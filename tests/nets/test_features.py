@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from quickstudy.nets.features import (
+    features_by_action,
     num_obs_features,
     num_timestep_features,
     num_transition_features,
@@ -29,6 +30,11 @@ def test_discrete_actions_enter_one_hot_and_with_what_they_paid():
     np.testing.assert_array_equal(got, [1, 2, 3, 4, 5, 0, 1, 0, 0, -0.5, 0, -0.5, 1])
     assert got.shape == (num_timestep_features(DISCRETE),)
     assert got.dtype == jnp.float32
+
+
+def test_sums_of_features_tell_how_often_each_action_was_taken_and_what_it_paid():
+    each = [timestep_features(_timestep(jnp.asarray(action)), 3) for action in (1, 1, 2)]
+    np.testing.assert_array_equal(features_by_action(jnp.stack(each).sum(0), 5, 3), [[0, 0], [2, -1], [1, -0.5]])
 
 
 def test_a_transition_shows_where_the_action_was_taken():
