@@ -14,7 +14,8 @@ Differs from the paper:
 2. The policy and the value read one recurrent core; Duan et al. train a separate recurrent baseline.
 3. The border input marks the *beginning* of an episode instead of its termination, one step later: the same bit.
 4. The network reads the previous observation too, and a discrete action once more times the reward that it earned;
-   a hidden layer between memory and heads, and a fast-weight memory beside the recurrent layer, are options.
+   a hidden layer between memory and heads is an option, and so is a fast-weight memory beside the recurrent layer, with
+   a score of every action by what that memory holds of it (`quickstudy.nets.associative`).
 5. Entropy bonus and learning rate fall linearly over training; the paper uses neither bonus nor schedule.
 6. Value targets are standardised by running moments.
 7. Batches of 10,000 to 100,000 environment steps instead of 50,000 to 250,000, and networks of 32 to 64 units
