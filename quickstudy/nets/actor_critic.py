@@ -68,17 +68,18 @@ class ActionScore(eqx.Module):
 
     of_action: eqx.nn.Linear
     of_context: eqx.nn.Linear
-    out: eqx.nn.Linear
+    out: Float[Array, " H"]
 
     def __init__(self, num_context: int, width: int, *, key: Key[Array, ""]):
         k_action, k_context, k_out = jax.random.split(key, 3)
         self.of_action = orthogonal_linear(2, width, scale=math.sqrt(2), key=k_action)
         self.of_context = orthogonal_linear(num_context, width, scale=math.sqrt(2), key=k_context)
-        self.out = orthogonal_linear(width, 1, scale=0.01, key=k_out)
+        # No bias: it would be the same for all actions, and change no policy.
+        self.out = orthogonal_linear(width, 1, scale=0.01, key=k_out).weight[0]
 
     def __call__(self, context: Float[Array, " D"], of_each: Float[Array, "A 2"]) -> Float[Array, " A"]:
         hidden = jax.nn.relu(jax.vmap(self.of_action)(of_each) + self.of_context(context)[None])
-        return jax.vmap(self.out)(hidden)[:, 0]
+        return hidden @ self.out
 
 
 class RecurrentActorCritic(AbstractActorCritic):

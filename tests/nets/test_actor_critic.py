@@ -105,8 +105,7 @@ def test_actions_are_scored_alike():
     order = jnp.array([2, 0, 3, 1])
     np.testing.assert_allclose(score(context, of_each[order]), score(context, of_each)[order], rtol=1e-6)
     by_hand = [
-        score.out.weight[0] @ np.maximum(score.of_action.weight @ x + score.of_context.weight @ context, 0)
-        for x in of_each
+        score.out @ np.maximum(score.of_action.weight @ x + score.of_context.weight @ context, 0) for x in of_each
     ]
     np.testing.assert_allclose(score(context, of_each), by_hand, rtol=1e-5)
 
