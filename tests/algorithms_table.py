@@ -80,6 +80,11 @@ def gradient(name: str, build: Callable[[], AbstractMetaAlgorithm], *families: A
     return Method(name, lambda family: build(), families or (BANDIT,), True, rollouts, num_steps)
 
 
+def associative_rl2(_: AbstractFamily) -> RL2:
+    """RL² with everything that it has beyond its paper."""
+    return RL2(width=8, readout=8, associative=True, novelty_weight=0.1, ppo=ppo())
+
+
 METHODS = (
     Method("rl2-gru", lambda family: RL2(cell="gru", width=16, ppo=ppo()), (BANDIT, GRID), True, num_steps=100),
     Method("rl2-lstm", lambda family: RL2(cell="lstm", width=16, ppo=ppo()), (BANDIT,), True, num_steps=100),
@@ -92,6 +97,7 @@ METHODS = (
     gradient("anil", lambda: ANIL(NETWORK, INNER, ASCENT), num_steps=60),
     gradient("cavia", lambda: CAVIA(NETWORK, inner=INNER, ascent=ASCENT), POINT, num_steps=60),
     gradient("e-maml", lambda: EMAML(NETWORK, inner=INNER, ascent=ASCENT), num_steps=60),
+    Method("rl2-associative", associative_rl2, (BANDIT, GRID), True, num_steps=100),
     Method("multitask-ppo", lambda family: MultiTaskPPO(width=8, depth=1, ppo=ppo()), (GRID, POINT), False),
     Method("random", lambda family: NoMeta(RandomLearner.for_spec(family.env.spec)), (GRID, POINT), False),
     Method("thompson", lambda family: NoMeta(ThompsonSampling(family.prior)), (BANDIT,), True, budgets=every_step),
