@@ -94,6 +94,16 @@ TRANSFER = MKTN(
     num_splits=2,
 )
 
+
+def associative_rl2(_: AbstractFamily) -> RL2:
+    """RL² with its second memory and a bonus for novelty.
+
+    No readout: in a network this small, a relu unit whose gradient is all but zero can stand at its kink, where the
+    rounding of the number of devices decides, and Adam makes full steps of that.
+    """
+    return RL2(width=8, associative=True, novelty_weight=0.1, ppo=ppo())
+
+
 METHODS = (
     Method("rl2-gru", lambda family: RL2(cell="gru", width=16, ppo=ppo()), (BANDIT, GRID), True, num_steps=100),
     Method("rl2-lstm", lambda family: RL2(cell="lstm", width=16, ppo=ppo()), (BANDIT,), True, num_steps=100),
@@ -107,6 +117,7 @@ METHODS = (
     gradient("cavia", lambda: CAVIA(NETWORK, inner=INNER, ascent=ASCENT), POINT, num_steps=60),
     gradient("e-maml", lambda: EMAML(NETWORK, inner=INNER, ascent=ASCENT), num_steps=60),
     Method("mktn", lambda family: TRANSFER, (BANDIT, GRID), True, budgets=every_step, num_steps=60),
+    Method("rl2-associative", associative_rl2, (BANDIT, GRID), True, num_steps=100),
     Method("multitask-ppo", lambda family: MultiTaskPPO(width=8, depth=1, ppo=ppo()), (GRID, POINT), False),
     Method("random", lambda family: NoMeta(RandomLearner.for_spec(family.env.spec)), (GRID, POINT), False),
     Method("thompson", lambda family: NoMeta(ThompsonSampling(family.prior)), (BANDIT,), True, budgets=every_step),

@@ -9,7 +9,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from quickstudy.nets.features import num_obs_features, num_transition_features, obs_features, transition_features
+from quickstudy.nets.associative import empty_store, read, read_all, write
+from quickstudy.nets.features import (
+    features_by_action,
+    num_obs_features,
+    num_timestep_features,
+    num_transition_features,
+    obs_features,
+    timestep_features,
+    transition_features,
+)
 from quickstudy.nets.init import orthogonal_linear
 from quickstudy.nets.policy import Categorical, DiagonalGaussian, PolicyHead
 from quickstudy.nets.recurrent import AbstractCell, CellName, make_cell, unroll
@@ -35,10 +44,42 @@ class AbstractActorCritic(eqx.Module):
 
 
 class Memory(NamedTuple):
-    """What a recurrent stream remembers: the layer's hidden state, and the observation before this one."""
+    """What a recurrent stream remembers.
+
+    Attributes:
+        hidden: the hidden state of the recurrent layer.
+        obs: features of the observation before this one; zeros at the start of a trial.
+        store: the associative memory ``[V, F]``, or None.
+    """
 
     hidden: PyTree[Array]
-    obs: Float[Array, " F"]
+    obs: Float[Array, "*axes F"]
+    store: Float[Array, "*axes V F"] | None
+
+
+class ActionScore(eqx.Module):
+    """A score for every discrete action, by one small network that all of them share.
+
+    It sees what the associative memory holds of the action, and the same context for all. That actions are alike until
+    experience tells them apart is then built in, and an index of how good an action is, and how uncertain, is learned
+    from the experience with all of them at once. Such a symmetry is what Kirsch et al. 2022 (arXiv:2109.10781) give to
+    a black box; here it is added to the logits of a head that can still treat every action in its own way.
+    """
+
+    of_action: eqx.nn.Linear
+    of_context: eqx.nn.Linear
+    out: Float[Array, " H"]
+
+    def __init__(self, num_context: int, width: int, *, key: Key[Array, ""]):
+        k_action, k_context, k_out = jax.random.split(key, 3)
+        self.of_action = orthogonal_linear(2, width, scale=math.sqrt(2), key=k_action)
+        self.of_context = orthogonal_linear(num_context, width, scale=math.sqrt(2), key=k_context)
+        # No bias: it would be the same for all actions, and change no policy.
+        self.out = orthogonal_linear(width, 1, scale=0.01, key=k_out).weight[0]
+
+    def __call__(self, context: Float[Array, " D"], of_each: Float[Array, "A 2"]) -> Float[Array, " A"]:
+        hidden = jax.nn.relu(jax.vmap(self.of_action)(of_each) + self.of_context(context)[None])
+        return hidden @ self.out
 
 
 class RecurrentActorCritic(AbstractActorCritic):
@@ -48,52 +89,85 @@ class RecurrentActorCritic(AbstractActorCritic):
     have to remember where a reward was earned before it could learn from it. With a ``readout``, a hidden layer that
     sees the observation once more stands between memory and heads, so that what to do *here* can be looked up in what
     is known of everywhere.
+
+    With ``associative``, a fast-weight memory (`quickstudy.nets.associative`) keeps what came of every action under
+    the observation that it was taken in, and what it holds for the present one is read by the recurrent layer and by
+    what follows it. Discrete actions are then scored by an `ActionScore` too.
     """
 
     cell: AbstractCell
     readout: eqx.nn.Linear | None
     policy: PolicyHead
+    score: ActionScore | None
     value: eqx.nn.Linear
     num_actions: int | None
     num_obs: int
-    pairs: bool
+    num_read: int
 
-    def __init__(self, spec: Spec, *, cell: CellName, width: int, readout: int, pairs: bool, key: Key[Array, ""]):
-        k_cell, k_readout, k_policy, k_value = jax.random.split(key, 4)
+    def __init__(self, spec: Spec, *, cell: CellName, width: int, readout: int, associative: bool, key: Key[Array, ""]):
+        k_cell, k_readout, k_policy, k_score, k_value = jax.random.split(key, 5)
         self.num_obs = num_obs_features(spec)
-        self.pairs = pairs
-        self.cell = make_cell(cell, num_transition_features(spec, pairs=pairs), width, key=k_cell)
-        self.readout = None
+        self.num_read = num_timestep_features(spec) if associative else 0
+        self.cell = make_cell(cell, num_transition_features(spec) + self.num_read, width, key=k_cell)
+        self.readout, num_features = None, width + self.num_read
         if readout:
-            self.readout = orthogonal_linear(width + self.num_obs, readout, scale=math.sqrt(2), key=k_readout)
-        self.policy = PolicyHead(readout or width, spec, key=k_policy)
-        self.value = orthogonal_linear(readout or width, 1, scale=1.0, key=k_value)
+            num_in, num_features = num_features + self.num_obs, readout
+            self.readout = orthogonal_linear(num_in, readout, scale=math.sqrt(2), key=k_readout)
+        self.policy = PolicyHead(num_features, spec, key=k_policy)
+        self.score = None
+        if associative and spec.num_actions is not None:
+            self.score = ActionScore(num_features, width, key=k_score)
+        self.value = orthogonal_linear(num_features, 1, scale=1.0, key=k_value)
         self.num_actions = spec.num_actions
 
     def initial_carry(self) -> Memory:
-        return Memory(self.cell.initial(), jnp.zeros(self.num_obs))
+        store = empty_store(self.num_read, self.num_obs) if self.num_read else None
+        return Memory(self.cell.initial(), jnp.zeros(self.num_obs), store)
 
     def step(self, carry: Memory, timestep: TimeStep) -> tuple[Memory, Policy, Float[Array, ""]]:
-        obs = obs_features(timestep)
-        hidden = self.cell.advance(carry.hidden, self._inputs(carry.obs, timestep))
-        features = self._features(self.cell.output(hidden), obs)
-        return Memory(hidden, obs), self.policy(features), self.value(features)[0]
+        obs, store, recalled = obs_features(timestep), None, jnp.zeros(0)
+        if carry.store is not None:
+            store = write(carry.store, carry.obs, self._came_of_it(timestep))
+            recalled = read(store, obs)
+        x = self._inputs(carry.obs, timestep, recalled)
+        hidden = self.cell.advance(carry.hidden, x)
+        features = self._features(self.cell.output(hidden), recalled, obs)
+        return Memory(hidden, obs, store), self._policy(features, recalled), self.value(features)[0]
 
     def unroll(self, timesteps: TimeStep, *, remat: bool) -> tuple[Any, Float[Array, " T"]]:
         obs = jax.vmap(obs_features)(timesteps)
         before = jnp.concatenate([jnp.zeros_like(obs[:1]), obs[:-1]])
-        xs = jax.vmap(self._inputs)(before, timesteps)
+        recalled = jnp.zeros((len(obs), 0))
+        if self.num_read:
+            recalled = read_all(before, jax.vmap(self._came_of_it)(timesteps), obs)
+        xs = jax.vmap(self._inputs)(before, timesteps, recalled)
         outputs = unroll(self.cell, self.cell.initial(), xs, remat=remat)
-        features = jax.vmap(self._features)(outputs, obs)
-        return jax.vmap(self.policy)(features), jax.vmap(self.value)(features)[:, 0]
+        features = jax.vmap(self._features)(outputs, recalled, obs)
+        return jax.vmap(self._policy)(features, recalled), jax.vmap(self.value)(features)[:, 0]
 
-    def _inputs(self, prev_obs: Float[Array, " F"], timestep: TimeStep) -> Float[Array, " I"]:
-        return transition_features(prev_obs, timestep, self.num_actions, pairs=self.pairs)
+    def _came_of_it(self, timestep: TimeStep) -> Float[Array, " V"]:
+        """The previous action and what followed: what the associative memory keeps."""
+        return timestep_features(timestep, self.num_actions)
 
-    def _features(self, output: Float[Array, " H"], obs: Float[Array, " F"]) -> Float[Array, " D"]:
+    def _inputs(
+        self, prev_obs: Float[Array, " F"], timestep: TimeStep, recalled: Float[Array, " V"]
+    ) -> Float[Array, " I"]:
+        return jnp.concatenate([transition_features(prev_obs, timestep, self.num_actions), recalled])
+
+    def _features(
+        self, output: Float[Array, " H"], recalled: Float[Array, " V"], obs: Float[Array, " F"]
+    ) -> Float[Array, " D"]:
+        known = jnp.concatenate([output, recalled])
         if self.readout is None:
-            return output
-        return jax.nn.relu(self.readout(jnp.concatenate([output, obs])))
+            return known
+        return jax.nn.relu(self.readout(jnp.concatenate([known, obs])))
+
+    def _policy(self, features: Float[Array, " D"], recalled: Float[Array, " V"]) -> Policy:
+        policy = self.policy(features)
+        if self.score is None or self.num_actions is None or isinstance(policy, DiagonalGaussian):
+            return policy
+        of_each = features_by_action(recalled, self.num_obs, self.num_actions)
+        return Categorical(policy.logits + self.score(features, of_each))
 
 
 class MemorylessActorCritic(AbstractActorCritic):

@@ -44,26 +44,24 @@ def timestep_features(timestep: TimeStep, num_actions: int | None) -> Float[Arra
     return jnp.concatenate([obs_features(timestep), action, scalars])
 
 
-def num_transition_features(spec: Spec, *, pairs: bool) -> int:
+def features_by_action(features: Float[Array, " F"], num_obs: int, num_actions: int) -> Float[Array, "A 2"]:
+    """What a vector laid out like `timestep_features` says of every discrete action: chosen, and chosen times reward.
+
+    In a sum of such vectors: how often an action was taken, and what it paid in all.
+    """
+    return features[num_obs : num_obs + 2 * num_actions].reshape(2, num_actions).T
+
+
+def num_transition_features(spec: Spec) -> int:
     """Length of `transition_features` for a family."""
-    num_obs = num_obs_features(spec)
-    num_pairs = num_obs * spec.num_actions if pairs and spec.num_actions is not None else 0
-    return num_obs + num_timestep_features(spec) + 2 * num_pairs
+    return num_obs_features(spec) + num_timestep_features(spec)
 
 
 def transition_features(
-    prev_obs: Float[Array, " O"], timestep: TimeStep, num_actions: int | None, *, pairs: bool
+    prev_obs: Float[Array, " O"], timestep: TimeStep, num_actions: int | None
 ) -> Float[Array, " F"]:
-    """`timestep_features`, and the features of the observation that the previous action was taken in.
-
-    With ``pairs`` and discrete actions also the outer product of that observation and that action, and the same times
-    the reward: where states are one-hot, which state-action pair was visited, and what it paid.
-    """
-    features = [prev_obs, timestep_features(timestep, num_actions)]
-    if pairs and num_actions is not None:
-        pair = jnp.outer(prev_obs, jax.nn.one_hot(timestep.prev_action, num_actions)).ravel()
-        features += [pair, pair * timestep.prev_reward]
-    return jnp.concatenate(features)
+    """`timestep_features`, and the features of the observation that the previous action was taken in."""
+    return jnp.concatenate([prev_obs, timestep_features(timestep, num_actions)])
 
 
 def _size(shape: tuple[int, ...]) -> int:

@@ -148,7 +148,8 @@ def test_the_value_scale_starts_at_the_first_batch_and_then_follows_slowly():
 def rollout():
     """A tiny network, its trials in eight tasks, and what the loss reads of them."""
     collector = GraphCollector(Staircase())
-    params = RecurrentActorCritic(collector.spec, cell="gru", width=4, readout=0, pairs=False, key=jax.random.key(0))
+    key = jax.random.key(0)
+    params = RecurrentActorCritic(collector.spec, cell="gru", width=4, readout=0, associative=False, key=key)
     # A fresh policy is uniform; this one prefers something.
     params = eqx.tree_at(lambda p: p.policy.linear.weight, params, replace_fn=lambda w: 100 * w)
     tasks = jnp.linspace(0.5, 2, 8)

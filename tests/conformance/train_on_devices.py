@@ -23,7 +23,7 @@ def trained(method) -> list[np.ndarray]:
         method.build(family),
         GraphCollector(family.env),
         family.tasks("train"),
-        method.budget(family),
+        method.budgets(family).train,
         num_steps=2,
         num_tasks=8,
         key=jax.random.key(0),

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy.nets.actor_critic import MemorylessActorCritic, RecurrentActorCritic
+from quickstudy.nets.actor_critic import ActionScore, MemorylessActorCritic, RecurrentActorCritic
 from quickstudy.types import Spec, TimeStep
 
 LENGTH = 7
@@ -28,19 +28,22 @@ def _network(kind, spec):
     key = jax.random.key(0)
     if kind == "memoryless":
         return MemorylessActorCritic(spec, width=8, depth=2, key=key)
-    cell, _, readout = kind.partition("+")
-    return RecurrentActorCritic(spec, cell=cell, width=8, readout=int(readout or 0), pairs=bool(readout), key=key)
+    cell, *extras = kind.split("+")
+    readout, associative = 6 * ("readout" in extras), "associative" in extras
+    return RecurrentActorCritic(spec, cell=cell, width=8, readout=readout, associative=associative, key=key)
 
 
 CASES = [
     ("gru", DISCRETE),
-    ("gru+6", DISCRETE),
+    ("gru+readout", DISCRETE),
+    ("gru+associative", DISCRETE),
+    ("gru+readout+associative", CONTINUOUS),
     ("gru", CONTINUOUS),
     ("lstm", DISCRETE),
     ("memoryless", DISCRETE),
     ("memoryless", CONTINUOUS),
 ]
-IDS = ["gru", "gru with readout and pairs", "gru, continuous", "lstm", "memoryless", "memoryless, continuous"]
+IDS = [f"{kind}, {'continuous' if spec.num_actions is None else 'discrete'}" for kind, spec in CASES]
 
 
 @pytest.mark.parametrize(("kind", "spec"), CASES, ids=IDS)
@@ -81,6 +84,44 @@ def test_everything_in_the_past_reaches_the_present(kind, field):
     altered = timesteps._replace(**{field: changed.at[0].set(past)})
     last = lambda stream: np.asarray(network.unroll(stream, remat=False)[1][-1])
     assert not np.isclose(last(timesteps), last(altered), rtol=1e-6, atol=0)
+
+
+def test_what_happened_here_is_recalled_through_the_associative_memory_alone():
+    """With the recurrent layer cut off from the value head, a reward acts where it was earned, and nowhere else."""
+    network = _network("gru+associative", DISCRETE)
+    network = eqx.tree_at(lambda n: n.value.weight, network, network.value.weight.at[:, :8].set(0.0))
+    here, there = jnp.eye(2)
+    obs = jnp.stack([here, there, here, there])
+    stream = TimeStep(obs, jnp.array([0, 1, 2, 0]), jnp.array([0.0, 1.0, 2.0, 3.0]), jnp.zeros(4, bool))
+    value = lambda stream: np.asarray(network.unroll(stream, remat=False)[1])
+    changed = stream._replace(prev_reward=stream.prev_reward.at[1].set(5.0))  # earned by an action taken here
+    np.testing.assert_array_equal(value(stream) != value(changed), [False, False, True, False])
+
+
+def test_actions_are_scored_alike():
+    """Experience with the actions exchanged exchanges their scores, whatever the weights and the context."""
+    score = ActionScore(3, 5, key=jax.random.key(0))
+    context, of_each = jnp.array([0.3, -1.0, 2.0]), jax.random.normal(jax.random.key(1), (4, 2))
+    order = jnp.array([2, 0, 3, 1])
+    np.testing.assert_allclose(score(context, of_each[order]), score(context, of_each)[order], rtol=1e-6)
+    by_hand = [
+        score.out @ np.maximum(score.of_action.weight @ x + score.of_context.weight @ context, 0) for x in of_each
+    ]
+    np.testing.assert_allclose(score(context, of_each), by_hand, rtol=1e-5)
+
+
+def test_what_is_scored_is_what_the_memory_holds_of_each_action_here():
+    network = _network("gru+associative", DISCRETE)
+    nothing_else = lambda n: (n.policy.linear.weight, n.score.of_context.weight)
+    network = eqx.tree_at(nothing_else, network, replace_fn=jnp.zeros_like)
+    here, there = jnp.eye(2)
+    stream = TimeStep(
+        jnp.stack([here, there, here]), jnp.array([0, 1, 2]), jnp.array([0.0, 3.0, 9.0]), jnp.zeros(3, bool)
+    )
+    policies, _ = network.unroll(stream, remat=False)
+    never, once = jnp.zeros(2), jnp.arcsinh(jnp.array([1.0, 3.0]))  # action 2 was taken elsewhere
+    nowhere = jnp.zeros(network.score.of_context.in_features)
+    np.testing.assert_allclose(policies.logits[2], network.score(nowhere, jnp.stack([never, once, never])), atol=1e-7)
 
 
 @pytest.mark.parametrize("field", ["prev_action", "prev_reward", "first"])

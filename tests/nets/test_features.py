@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from quickstudy.nets.features import (
+    features_by_action,
     num_obs_features,
     num_timestep_features,
     num_transition_features,
@@ -31,24 +32,17 @@ def test_discrete_actions_enter_one_hot_and_with_what_they_paid():
     assert got.dtype == jnp.float32
 
 
-def test_a_transition_shows_where_the_action_was_taken_and_as_a_pair():
+def test_sums_of_features_tell_how_often_each_action_was_taken_and_what_it_paid():
+    each = [timestep_features(_timestep(jnp.asarray(action)), 3) for action in (1, 1, 2)]
+    np.testing.assert_array_equal(features_by_action(jnp.stack(each).sum(0), 5, 3), [[0, 0], [2, -1], [1, -0.5]])
+
+
+def test_a_transition_shows_where_the_action_was_taken():
     before = jnp.array([0.0, 1.0, 0.0, 0.0, 0.0])
     timestep = _timestep(jnp.asarray(2))
-    plain = transition_features(before, timestep, 3, pairs=False)
-    np.testing.assert_array_equal(plain, [0, 1, 0, 0, 0, *timestep_features(timestep, 3)])
-    assert plain.shape == (num_transition_features(DISCRETE, pairs=False),)
-    paired = transition_features(before, timestep, 3, pairs=True)
-    assert paired.shape == (num_transition_features(DISCRETE, pairs=True),)
-    visited, paid = np.split(np.asarray(paired[len(plain) :]), 2)
-    np.testing.assert_array_equal(visited, np.eye(15)[1 * 3 + 2])
-    np.testing.assert_array_equal(paid, -0.5 * visited)
-
-
-def test_continuous_actions_make_no_pairs():
-    timestep = _timestep(jnp.array([0.25, -0.75]))
-    got = transition_features(jnp.zeros(5), timestep, None, pairs=True)
-    np.testing.assert_array_equal(got, [0, 0, 0, 0, 0, *timestep_features(timestep, None)])
-    assert got.shape == (num_transition_features(CONTINUOUS, pairs=True),)
+    got = transition_features(before, timestep, 3)
+    np.testing.assert_array_equal(got, [0, 1, 0, 0, 0, *timestep_features(timestep, 3)])
+    assert got.shape == (num_transition_features(DISCRETE),)
 
 
 def test_continuous_actions_enter_as_they_are():

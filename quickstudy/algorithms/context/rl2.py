@@ -14,22 +14,25 @@ Differs from the paper:
 2. The policy and the value read one recurrent core; Duan et al. train a separate recurrent baseline.
 3. The border input marks the *beginning* of an episode instead of its termination, one step later: the same bit.
 4. The network reads the previous observation too, and a discrete action once more times the reward that it earned;
-   a hidden layer between memory and heads is an option.
+   a hidden layer between memory and heads is an option, and so is a fast-weight memory beside the recurrent layer, with
+   a score of every action by what that memory holds of it (`quickstudy.nets.associative`).
 5. Entropy bonus and learning rate fall linearly over training; the paper uses neither bonus nor schedule.
 6. Value targets are standardised by running moments.
-7. Batches of 10,000 to 100,000 environment steps instead of 50,000 to 250,000, and networks of 64 to 128 units
+7. Batches of 10,000 to 100,000 environment steps instead of 50,000 to 250,000, and networks of 32 to 64 units
    instead of 256.
+8. A bonus for observations new to the trial is an option (`quickstudy.ops.novelty`). It is paid in training only.
 """
 
-from jaxtyping import Array, Key
+from jaxtyping import Array, Float, Key, PyTree
 
 from quickstudy.algorithms.actor_critic import ActorCriticLearner
-from quickstudy.algorithms.ppo import PPO, lifetime_targets
+from quickstudy.algorithms.ppo import PPO, ValueScale, lifetime_targets
 from quickstudy.errors import InvalidArgument, require_positive
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
-from quickstudy.nets.actor_critic import RecurrentActorCritic
+from quickstudy.nets.actor_critic import AbstractActorCritic, RecurrentActorCritic
 from quickstudy.nets.recurrent import CellName
-from quickstudy.types import Info, Spec, Trial
+from quickstudy.ops.novelty import first_met
+from quickstudy.types import Info, Spec, TimeStep, Trajectory, Trial
 
 
 class RL2(AbstractMetaAlgorithm):
@@ -41,13 +44,17 @@ class RL2(AbstractMetaAlgorithm):
     """Units of the recurrent cell."""
     readout: int = 0
     """Units of the layer between memory and heads, which sees the observation once more; 0 for none."""
-    pairs: bool = False
-    """Read the previous observation and a discrete action also as a pair (their outer product), for one-hot states."""
+    associative: bool = False
+    """Keep what came of every action in a fast-weight memory too, addressed by the observation it was taken in."""
+    novelty_weight: float = 0.0
+    """Reward in training for each step to an observation that is new to the trial; for discrete observations."""
     ppo: PPO = PPO()
     """The outer loop."""
 
     def __check_init__(self):
         require_positive(width=self.width)
+        if self.novelty_weight < 0:
+            raise InvalidArgument(f"novelty_weight must be at least 0 (no bonus), got {self.novelty_weight}")
         if self.readout < 0:
             raise InvalidArgument(f"readout must be at least 0 (no readout layer), got {self.readout}")
 
@@ -59,11 +66,25 @@ class RL2(AbstractMetaAlgorithm):
     def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
         """A freshly initialised network and optimiser for families of this ``spec``."""
         network = RecurrentActorCritic(
-            spec, cell=self.cell, width=self.width, readout=self.readout, pairs=self.pairs, key=key
+            spec, cell=self.cell, width=self.width, readout=self.readout, associative=self.associative, key=key
         )
         return self.ppo.init(network)
 
     def update(self, state: MetaState, trials: Trial, *, key: Key[Array, ""]) -> tuple[MetaState, Info]:
         """One PPO update on the trials of K tasks."""
         del key
-        return self.ppo.update(state, trials, lifetime_targets)
+        return self.ppo.update(state, trials, self._targets)
+
+    def _targets(
+        self,
+        ppo: PPO,
+        params: AbstractActorCritic,
+        scale: ValueScale,
+        stream: Trajectory,
+        final_carry: PyTree,
+        final_timestep: TimeStep,
+    ) -> Float[Array, " L"]:
+        """`lifetime_targets` of the reward and what novelty adds to it."""
+        if self.novelty_weight:
+            stream = stream._replace(reward=stream.reward + self.novelty_weight * first_met(stream))
+        return lifetime_targets(ppo, params, scale, stream, final_carry, final_timestep)
