@@ -49,6 +49,11 @@ class AbstractFamily(eqx.Module):
     def num_episodes(self) -> int:
         """Episodes that a stream completes within `budget` when none ends early."""
 
+    @property
+    def episode_length(self) -> int:
+        """Steps of an episode that does not end early."""
+        return self.budget.steps_per_stream // self.num_episodes
+
     @abc.abstractmethod
     def distribution(self, split: SplitName) -> AbstractTaskDistribution:
         """Where the tasks of ``split`` come from.

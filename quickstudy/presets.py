@@ -139,7 +139,10 @@ def _by_gradient(cell: str, method: str) -> Preset:
         "inner": {"step_size": alpha, "later_step_size": later} | options["inner"] | rollouts.inner
     }
     if "ascent" in options:
-        method_options["ascent"] = ADAM | {"anneal_steps": num_steps, "entropy_weight": rollouts.entropy_weight}
+        method_options["ascent"] = options["ascent"] | {
+            "anneal_steps": num_steps,
+            "entropy_weight": rollouts.entropy_weight,
+        }
     return Preset(
         summary=f"{method} on {rollouts.family}: returns after 0, 1, 2 and 3 updates",
         method=method,

@@ -58,5 +58,5 @@ class RMaxOptions(eqx.Module):
 
     def build(self, family: AbstractFamily) -> RMax:
         """The learner for a family whose observations are one-hot states."""
-        horizon = family.budget.steps_per_stream // family.num_episodes
+        horizon = family.episode_length
         return RMax(MDPPrior(*table_shape(family)), horizon, self.max_reward, self.known_after)

@@ -23,6 +23,7 @@ from quickstudy.algorithms.gradient.learner import (
     InnerLoop,
     PolicyAux,
     PolicyGradientLearner,
+    draw_action,
     log_probs,
     policies,
 )
@@ -31,7 +32,6 @@ from quickstudy.errors import InvalidArgument, require_positive, unknown
 from quickstudy.family import AbstractFamily
 from quickstudy.learner import AbstractLearner
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
-from quickstudy.nets.features import obs_features
 from quickstudy.nets.task_policy import PolicyNetwork, TaskPolicy
 from quickstudy.ops.policy_gradient import clipped
 from quickstudy.types import Action, Budget, Budgets, Info, Spec, TimeStep, Trajectory, Trial
@@ -84,9 +84,8 @@ class PPOLearner(AbstractLearner[GradientParams, PPOState, tuple[()]]):
     ) -> tuple[Action, tuple[()], PolicyAux]:
         """Draw an action from the policy."""
         del params
-        policy = state.policy(obs_features(timestep))
-        action = policy.sample(key=key)
-        return action, carry, PolicyAux(policy.log_prob(action), policy)
+        action, aux = draw_action(state.policy, timestep, key=key)
+        return action, carry, aux
 
     def update(
         self, params: GradientParams, state: PPOState, trajectory: Trajectory, *, key: Key[Array, ""]

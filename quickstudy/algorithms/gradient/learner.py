@@ -83,7 +83,7 @@ class InnerLoop(eqx.Module):
     def test_budget(self, family: AbstractFamily) -> Budget:
         """A trial of the evaluation: as long as the family's, in every stream."""
         length, steps = self._length(family), family.budget.steps_per_stream
-        episode = steps // family.num_episodes
+        episode = family.episode_length
         if steps % length or length % episode:
             raise InvalidArgument(
                 f"inner.block_length={length} must be whole episodes of {episode} steps, and divide the {steps} steps "
@@ -92,7 +92,7 @@ class InnerLoop(eqx.Module):
         return Budget(steps // length, length, self.num_streams, fresh_blocks=True)
 
     def _length(self, family: AbstractFamily) -> int:
-        return self.block_length or family.budget.steps_per_stream // family.num_episodes
+        return self.block_length or family.episode_length
 
 
 class GradientParams(eqx.Module):
@@ -149,9 +149,8 @@ class PolicyGradientLearner(AbstractLearner[GradientParams, Adaptation, tuple[()
     ) -> tuple[Action, tuple[()], PolicyAux]:
         """Draw an action from the adapted policy."""
         del params
-        policy = state.policy(obs_features(timestep))
-        action = policy.sample(key=key)
-        return action, carry, PolicyAux(policy.log_prob(action), policy)
+        action, aux = draw_action(state.policy, timestep, key=key)
+        return action, carry, aux
 
     def update(
         self, params: GradientParams, state: Adaptation, trajectory: Trajectory, *, key: Key[Array, ""]
@@ -207,6 +206,13 @@ class PolicyGradientLearner(AbstractLearner[GradientParams, Adaptation, tuple[()
 
         gradient = jax.grad(objective)(adapts)
         return jax.lax.stop_gradient(gradient) if self.inner.first_order else gradient
+
+
+def draw_action(policy: TaskPolicy, timestep: TimeStep, *, key: Key[Array, ""]) -> tuple[Action, PolicyAux]:
+    """One action of a policy, with what outer loops need to know about it."""
+    distribution = policy(obs_features(timestep))
+    action = distribution.sample(key=key)
+    return action, PolicyAux(distribution.log_prob(action), distribution)
 
 
 def constant_step_sizes(policy: TaskPolicy, alpha: float) -> PyTree:

@@ -46,7 +46,7 @@ class InnerNetwork(eqx.Module):
     def budget(self, family: AbstractFamily) -> Budget:
         """The family's trial, cut into blocks of ``block_length`` steps."""
         steps = family.budget.steps_per_stream
-        length = self.block_length or steps // family.num_episodes
+        length = self.block_length or family.episode_length
         if steps % length:
             raise InvalidArgument(
                 f"inner.block_length={length} must divide the {steps} steps of a trial of {type(family).__name__}"
