@@ -157,7 +157,13 @@ class PolicyGradientLearner(AbstractLearner[GradientParams, Adaptation, tuple[()
     ) -> tuple[Adaptation, Info]:
         """One inner step. A block whose gradient is not finite changes nothing, and ``info["finite"]`` says so."""
         del key
-        gradient = self._gradient(state.policy, trajectory)
+        return self.step(params, state, trajectory, self.advantages(trajectory))
+
+    def step(
+        self, params: GradientParams, state: Adaptation, trajectory: Trajectory, advantage: Float[Array, "T N"]
+    ) -> tuple[Adaptation, Info]:
+        """The inner step, given the block's `advantages`: they do not depend on the parameters."""
+        gradient = self._gradient(state.policy, trajectory, advantage)
         step_sizes = params.step_sizes
         if step_sizes is None:
             alpha = jnp.where(state.num_updates == 0, self.inner.step_size, self.inner.later_step_size)
@@ -194,10 +200,9 @@ class PolicyGradientLearner(AbstractLearner[GradientParams, Adaptation, tuple[()
             advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
         return advantage
 
-    def _gradient(self, policy: TaskPolicy, trajectory: Trajectory) -> PyTree:
+    def _gradient(self, policy: TaskPolicy, trajectory: Trajectory, advantage: Float[Array, "T N"]) -> PyTree:
         """The policy gradient with respect to the parameters that adapt; None in place of the others."""
         adapts, fixed = eqx.partition(policy, part_of(policy, self.part))
-        advantage = self.advantages(trajectory)
         surrogate = jax.vmap(SURROGATES[self.inner.surrogate], 1, 1)
 
         def objective(adapts: PyTree) -> Float[Array, ""]:

@@ -133,16 +133,18 @@ class Judge(NamedTuple):
 
     def curvature(self, params: GradientParams, v: GradientParams, num_streams: int) -> GradientParams:
         """The Hessian of ``kl_after`` at the parameters that acted, times ``v``, from some streams of every task."""
-        some = jax.tree.map(lambda x: x[:, :, :, :num_streams], self.rollouts.trajectory)
+        some = jax.tree.map(lambda x: x[:, :, :, :num_streams], (self.rollouts.trajectory, self.rollouts.advantage))
 
-        def of_task(params_and_v: tuple[GradientParams, GradientParams], trajectory: Trajectory) -> GradientParams:
+        def of_task(
+            params_and_v: tuple[GradientParams, GradientParams], trajectory: Trajectory, advantage: Array
+        ) -> GradientParams:
             params, v = params_and_v
             old = _flat(jax.tree.map(lambda x: x[-1], trajectory).aux.policy)
             divergence = lambda new: jax.vmap(lambda p, q: p.kl_to(q))(old, new).mean()
-            outputs = lambda params: replay(self.learner, params, trajectory)[1]
+            outputs = lambda params: replay(self.learner, params, trajectory, advantage)[1]
             return gauss_newton_product(outputs, divergence, params, v)
 
-        return mean_over_tasks(of_task, (params, v), self.rollouts.weight, some)
+        return mean_over_tasks(of_task, (params, v), self.rollouts.weight, *some)
 
     @property
     def _tasks(self) -> tuple[PyTree, ...]:
@@ -151,7 +153,7 @@ class Judge(NamedTuple):
     def _one(
         self, params: GradientParams, clip: float, trajectory: Trajectory, advantage: Array, credit: Array
     ) -> Judgement:
-        before, after = replay(self.learner, params, trajectory)
+        before, after = replay(self.learner, params, trajectory, advantage)
         last = jax.tree.map(lambda x: x[-1], trajectory)
         kl_after = jax.vmap(lambda p, q: p.kl_to(q))(_flat(last.aux.policy), after).mean()
         log_prob = jnp.concatenate([before.log_prob, log_probs(after, last)[None]])
@@ -212,20 +214,23 @@ def mean_entropy(distributions: PyTree) -> Float[Array, ""]:
     return jax.vmap(lambda p: p.entropy())(distributions).mean()
 
 
-def replay(learner: PolicyGradientLearner, params: GradientParams, trajectory: Trajectory) -> tuple[Explored, PyTree]:
+def replay(
+    learner: PolicyGradientLearner, params: GradientParams, trajectory: Trajectory, advantage: Float[Array, "B T N"]
+) -> tuple[Explored, PyTree]:
     """One task's inner loop again, on its stored blocks: what its exploring policies make of theirs, and the policies
     of the last block at every step, ``[T·N, ...]``.
     """
-    key = jax.random.key(0)
 
-    def step(state: PyTree, block: Trajectory) -> tuple[PyTree, Explored]:
+    def step(state: PyTree, block_and_advantage: tuple[Trajectory, Array]) -> tuple[PyTree, Explored]:
+        block, advantage = block_and_advantage
         now = policies(state.policy, block)
         kl = jax.vmap(lambda old, new: old.kl_to(new))(_flat(block.aux.policy), now).mean()
-        return learner.update(params, state, block, key=key)[0], Explored(log_probs(now, block), kl, mean_entropy(now))
+        return learner.step(params, state, block, advantage)[0], Explored(log_probs(now, block), kl, mean_entropy(now))
 
-    blocks, last = jax.tree.map(lambda x: x[:-1], trajectory), jax.tree.map(lambda x: x[-1], trajectory)
+    blocks = jax.tree.map(lambda x: x[:-1], (trajectory, advantage))
+    last = jax.tree.map(lambda x: x[-1], trajectory)
     step = jax.checkpoint(step) if learner.inner.remat else step
-    final, before = filter_scan(step, learner.init(params, key=key), blocks)
+    final, before = filter_scan(step, learner.init(params, key=jax.random.key(0)), blocks)
     return before, policies(final.policy, last)
 
 
