@@ -101,7 +101,7 @@ class Rollouts:
 
 ROLLOUTS = {
     "point": Rollouts("point-navigation", 2000, 20, 16_000_000, 0.1),
-    "sparse-point": Rollouts("sparse-point-navigation", 400, 40, 9_600_000, 0.1, 0.05, {"num_episodes": 4}),
+    "sparse-point": Rollouts("sparse-point-navigation", 400, 40, 19_200_000, 0.1, 0.05, {"num_episodes": 4}),
     "rotated-point": Rollouts("rotated-point-navigation", 400, 40, 5_120_000, 0.1, 0.05),
     "point-one": Rollouts("point-navigation", 100, 100, 8_000_000, 0.1, inner={"num_streams": 1}),
     "bandit-updates": Rollouts(
@@ -134,7 +134,7 @@ def _by_gradient(cell: str, method: str) -> Preset:
     rollouts, (num_blocks, options) = ROLLOUTS[cell], GRADIENT_METHODS[method]
     num_steps = rollouts.env_steps // (rollouts.num_tasks * num_blocks * rollouts.block_steps)
     alpha = rollouts.step_size * (10.0 if method == "cavia" else 1.0)
-    later = alpha / 2 if method in ("maml", "fomaml") else alpha
+    later = alpha / 2 if num_blocks == 2 else alpha  # trained for one update: later ones are half as long (Finn et al.)
     method_options = options | {
         "inner": {"step_size": alpha, "later_step_size": later} | options["inner"] | rollouts.inner
     }
@@ -247,7 +247,11 @@ PRESETS = {
         num_steps=360,
         num_tasks=128,
         num_test_tasks=4096,
-        method_options={**ASSOCIATIVE, "readout": 128, "ppo": {**MDP_PPO, "gamma": 0.985, "trace": 0.9, "anneal_steps": 360}},
+        method_options={
+            **ASSOCIATIVE,
+            "readout": 128,
+            "ppo": {**MDP_PPO, "gamma": 0.985, "trace": 0.9, "anneal_steps": 360},
+        },
         family_options={"num_episodes": 25},
         published={"random": 250.2, "PSRL": 408.8, "BEB": 427.8, "RL²": 445.7, "BEB replanned (exact)": 459.6},
         source=DUAN,
