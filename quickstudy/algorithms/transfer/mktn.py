@@ -46,7 +46,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from quickstudy.algorithms.transfer.memory import Memory, Transitions, empty_memory, in_order, remember
-from quickstudy.algorithms.transfer.parts import Head, InnerNetwork, Known, TransferParams, known_of, prior_head
+from quickstudy.algorithms.transfer.parts import Head, InnerNetwork, Known, Met, TransferParams, known_of, prior_head
 from quickstudy.errors import InvalidArgument, require_positive, unknown
 from quickstudy.learner import AbstractLearner
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
@@ -59,20 +59,37 @@ Features = Literal["learned", "random"]
 
 
 class TaskValues(NamedTuple):
-    """The learner's state: the task's transitions, what is known of them, and the head fitted to them."""
+    """The learner's state.
+
+    Attributes:
+        memory: the task's transitions.
+        known: what the knowledge says of them.
+        log_odds: of what the task may be: like each of those that were met, and last, like none.
+        uniform: which of these the present episode follows: their shares in a row, cut here. In [0, 1).
+        drawn: its number.
+        head: fitted to the transitions from there.
+    """
 
     memory: Memory
     known: Known
+    log_odds: Float[Array, " M+1"]
+    uniform: Float[Array, ""]
+    drawn: Int[Array, ""]
     head: Head
 
 
 def fit_inner(
-    params: TransferParams, inner: InnerNetwork, data: Transitions, known: Known, start: Float[Array, " D"]
+    params: TransferParams,
+    inner: InnerNetwork,
+    data: Transitions,
+    known: Known,
+    start: Float[Array, " D"],
+    drawn: Int[Array, ""] | None = None,
 ) -> Head:
     """Phase 2: the posterior of the head, given the transitions whose ``weight`` is 1."""
     if not inner.head:
-        return prior_head(params, inner)
-    precision = inner.guidance * jnp.exp(params.log_precision)
+        return Head(params.prior_mean * 0, jnp.diag(params.prior_mean * 0))
+    prior_mean, precision = prior_of(params, inner, drawn)
     discount = inner.gamma * data.discount
     rows = jnp.arange(data.action.shape[0])
     factor, mean = jnp.diag(precision), start
@@ -82,10 +99,38 @@ def fit_inner(
         surprise = data.reward - known.value + discount * known.following.value[rows, best]
         weighted = difference * (data.weight / inner.noise**2)[:, None]
         factor = jnp.linalg.cholesky(jnp.diag(precision) + weighted.T @ difference)
-        right = precision * params.prior_mean + weighted.T @ surprise
+        right = precision * prior_mean + weighted.T @ surprise
         mean = jax.scipy.linalg.cho_solve((factor, True), right)
     root = jax.scipy.linalg.solve_triangular(factor, jnp.eye(mean.shape[0]), lower=True, trans="T")
     return Head(mean, root)
+
+
+def prior_of(params, inner, drawn):
+    base = inner.guidance * jnp.exp(params.log_precision)
+    if drawn is None:
+        return params.prior_mean, base
+    num_met = params.met.heads.shape[0]
+    like = drawn < num_met
+    mean = jnp.where(like, params.met.heads[jnp.minimum(drawn, num_met - 1)], params.prior_mean)
+    return mean, base * jnp.where(like, inner.resemblance, 1.0)
+
+
+def evidence(params: TransferParams, inner: InnerNetwork, data: Transitions, known: Known) -> Float[Array, " M+1"]:
+    """How likely new transitions are under every task that was met, and last, under the prior."""
+    discount = inner.gamma * data.discount
+    heads = jnp.concatenate([params.met.heads, params.prior_mean[None]])
+    following = known.following.value[..., None] + known.following.features @ heads.T
+    predicted = known.value[:, None] + known.features @ heads.T - discount[:, None] * following.max(1)
+    best = jnp.argmax(following[..., -1], axis=1)
+    difference = known.features - discount[:, None] * known.following.features[jnp.arange(best.shape[0]), best]
+    wide = jnp.square(difference) @ (1 / prior_of(params, inner, None)[1])
+    variance = jnp.zeros_like(predicted).at[:, -1].set(wide) + inner.tolerance**2
+    return -jnp.sum(jnp.square(data.reward[:, None] - predicted) / variance + jnp.log(variance), axis=0) / 2
+
+
+def draw_task(log_odds: Float[Array, " M+1"], uniform: Float[Array, ""]) -> Int[Array, ""]:
+    share = jnp.cumsum(jax.nn.softmax(log_odds))
+    return jnp.minimum(jnp.searchsorted(share, uniform * share[-1], side="right"), log_odds.shape[0] - 1)
 
 
 def act_by_draw(
@@ -141,10 +186,14 @@ class TransferLearner(AbstractLearner[TransferParams, TaskValues, Float[Array, "
 
     def init(self, params: TransferParams, *, key: Key[Array, ""]) -> TaskValues:
         """Nothing seen: the prior."""
-        del key
         memory = empty_memory(self.inner.capacity, params.knowledge.num_inputs)
         blank = jax.tree.map(jnp.zeros_like, known_of(params.knowledge, memory.transitions))
-        return TaskValues(memory, blank, prior_head(params, self.inner))
+        prior = (1 - self.inner.new_task) / params.met.heads.shape[0]
+        log_odds = jnp.append(jnp.log(prior) + params.met.log_trust, jnp.log(self.inner.new_task))
+        uniform = jax.random.uniform(key)
+        drawn = draw_task(log_odds, uniform)
+        head = self._fit(params, memory, blank, drawn, None)
+        return TaskValues(memory, blank, log_odds, uniform, drawn, head)
 
     def init_carry(self, params: TransferParams) -> Float[Array, " D"]:
         """Replaced when the first episode begins."""
@@ -168,13 +217,25 @@ class TransferLearner(AbstractLearner[TransferParams, TaskValues, Float[Array, "
         self, params: TransferParams, state: TaskValues, trajectory: Trajectory, *, key: Key[Array, ""]
     ) -> tuple[TaskValues, Info]:
         """Remember the block ``[T, N]`` and fit the head to all that is remembered."""
-        del key
         memory, where, new = remember(state.memory, trajectory)
-        known = jax.tree.map(lambda old, new: old.at[where].set(new), state.known, known_of(params.knowledge, new))
-        head = fit_inner(params, self.inner, memory.transitions, known, state.head.mean)
+        known_new = known_of(params.knowledge, new)
+        log_odds = state.log_odds + evidence(params, self.inner, new, known_new)
+        log_odds -= jax.nn.logsumexp(log_odds)
+        known = jax.tree.map(lambda old, new: old.at[where].set(new), state.known, known_new)
+        ended = jnp.any(trajectory.terminated | trajectory.truncated)
+        uniform = jnp.where(ended, jax.random.uniform(key), state.uniform)
+        drawn = draw_task(log_odds, uniform)
+        head = self._fit(params, memory, known, drawn, state)
         weight = memory.transitions.weight
         variance = jnp.sum(weight * head.variance(known.features)) / weight.sum()
-        return TaskValues(memory, known, head), {"uncertainty": jnp.sqrt(variance)}
+        info = {"uncertainty": jnp.sqrt(variance), "new_task": jnp.exp(log_odds[-1])}
+        return TaskValues(memory, known, log_odds, uniform, drawn, head), info
+
+    def _fit(self, params, memory, known, drawn, state):
+        start = prior_of(params, self.inner, drawn)[0]
+        if state is not None:
+            start = jnp.where(drawn == state.drawn, state.head.mean, start)
+        return fit_inner(params, self.inner, memory.transitions, known, start, drawn)
 
 
 class TransferExtra(NamedTuple):
@@ -183,11 +244,13 @@ class TransferExtra(NamedTuple):
     Attributes:
         target: the parameters that targets come from: they follow slowly.
         trials: transitions of the latest trials, ``[M, C, ...]``.
+        progress: 1 for a trial that paid better in its later half than an unknown task does at first, 0 otherwise.
         num_trials: how many trials were stored so far.
     """
 
     target: PyTree
     trials: Transitions
+    progress: Float[Array, " M"]
     num_trials: Int[Array, ""]
 
 
@@ -214,12 +277,16 @@ class MKTN(AbstractMetaAlgorithm):
     """Meta-updates over which the learning rate and ε fall."""
     epsilon: float = 0.1
     """ε, the share of random actions, at the start of meta-training; 0 at its end."""
-    num_gradient_steps: int = 24
+    num_regression_steps: int = 100
+    regression_trials: int = 128
+    num_gradient_steps: int = 8
     """Steps of Adam in a meta-update."""
     batch_size: int = 32
     """Trials in a step of Adam."""
     num_trials: int = 512
     """M, trials that are kept over meta-updates."""
+    num_met: int = 64
+    """Tasks, the latest, whose heads are kept for the agent to recall."""
     num_splits: int = 4
     """Into how many parts a trial is cut, for the loss on later data."""
     target_rate: float = 0.05
@@ -256,11 +323,12 @@ class MKTN(AbstractMetaAlgorithm):
             zeros,
             zeros + math.log(self.prior_precision),
             jnp.asarray(math.log(self.error), jnp.float32),
+            Met(jnp.zeros((self.num_met, self.num_features)), jnp.full(self.num_met, -jnp.inf)),
             jnp.asarray(self.epsilon, jnp.float32),
         )
         blank = empty_memory(self.inner.capacity, size).transitions
         trials = jax.tree.map(lambda x: jnp.zeros((self.num_trials, *x.shape), x.dtype), blank)
-        extra = TransferExtra(params, trials, jnp.zeros((), jnp.int32))
+        extra = TransferExtra(params, trials, jnp.zeros(self.num_trials), jnp.zeros((), jnp.int32))
         opt_state = self._optimizer().init(eqx.filter(params, self._trained(params)))
         return MetaState(params, opt_state, jnp.zeros((), jnp.int32), extra)
 
@@ -287,16 +355,70 @@ class MKTN(AbstractMetaAlgorithm):
             target = optax.incremental_update(trained, target, self.target_rate)
             return (trained, target, opt_state), info | {"loss": value, "gradient_norm": optax.tree.norm(grads)}
 
+        trained, opt_state, regression = self._regress(trained, fixed, state.opt_state, extra, key)
         target = eqx.filter(extra.target, self._trained(state.params))
         keys = jax.random.split(key, self.num_gradient_steps)
-        (trained, target, opt_state), info = jax.lax.scan(step, (trained, target, state.opt_state), keys)
+        (trained, target, opt_state), info = jax.lax.scan(step, (trained, target, opt_state), keys)
         left = jnp.maximum(1 - (state.step + 1) / self.anneal_steps, 0.0)
         params = eqx.tree_at(
             lambda p: p.epsilon, eqx.combine(trained, fixed), (self.epsilon * left).astype(jnp.float32)
         )
-        info = jax.tree.map(jnp.mean, info) | {"error": jnp.exp(params.log_error)}
+        params = eqx.tree_at(lambda p: p.met, params, self._met(params, extra))
+        info = jax.tree.map(jnp.mean, info) | {"regression": regression, "trust": jnp.exp(params.met.log_trust).mean(), "error": jnp.exp(params.log_error)}
         extra = extra._replace(target=eqx.combine(target, params))
         return MetaState(params, opt_state, state.step + 1, extra), info
+
+    def _regress(self, trained, fixed, opt_state, extra, key):
+        k_sub, k_steps = jax.random.split(jax.random.fold_in(key, 1))
+        count = jnp.minimum(extra.num_trials, self.num_trials)
+        index = jax.random.randint(k_sub, (self.regression_trials,), 0, count)
+        data = jax.tree.map(lambda x: x[index], extra.trials)
+        params = eqx.combine(trained, fixed)
+
+        def hindsight(data):
+            known = known_of(params.knowledge, data)
+            head = fit_inner(params, self.inner, data, known, params.prior_mean)
+            y = data.reward + self.inner.gamma * data.discount * known.following.action_values(head.mean).max(-1)
+            return head, y
+
+        heads, y = jax.vmap(hindsight)(data)
+
+        def step(carry, key):
+            trained, opt_state = carry
+            i = jax.random.randint(key, (self.batch_size,), 0, self.regression_trials)
+            batch, head, target = jax.tree.map(lambda x: x[i], (data, heads, y))
+
+            def loss(trained):
+                knowledge = eqx.combine(trained, fixed).knowledge
+
+                def one(d, head, y):
+                    k = jax.vmap(knowledge)(d.obs)
+                    rows = jnp.arange(d.action.shape[0])
+                    value, features = k.value[rows, d.action], k.features[rows, d.action]
+                    bias = jnp.square(value - y)
+                    error = jnp.square(jax.lax.stop_gradient(value) + features @ head.mean - y) + head.variance(features)
+                    return jnp.sum(d.weight * (bias + error)) / d.weight.sum(), jnp.sum(d.weight * error) / d.weight.sum()
+
+                return jax.tree.map(jnp.mean, jax.vmap(one)(batch, head, target))
+
+            (_, error), grads = jax.value_and_grad(loss, has_aux=True)(trained)
+            updates, opt_state = self._optimizer().update(grads, opt_state)
+            return (eqx.apply_updates(trained, updates), opt_state), error
+
+        keys = jax.random.split(k_steps, self.num_regression_steps)
+        (trained, opt_state), error = jax.lax.scan(step, (trained, opt_state), keys)
+        return trained, opt_state, jnp.mean(error[-10:])
+
+    def _met(self, params: TransferParams, extra: TransferExtra) -> Met:
+        """The latest tasks, with a head fitted to all data of each."""
+        count = jnp.minimum(extra.num_trials, self.num_trials)
+        latest = (extra.num_trials - 1 - jnp.arange(self.num_met) % count) % self.num_trials
+
+        def head_of(data: Transitions) -> Float[Array, " D"]:
+            return fit_inner(params, self.inner, data, known_of(params.knowledge, data), params.prior_mean).mean
+
+        heads = jax.vmap(head_of)(jax.tree.map(lambda x: x[latest], extra.trials))
+        return Met(heads, jnp.log(extra.progress[latest]))
 
     def _store(self, extra: TransferExtra, trials: Trial) -> TransferExtra:
         memory: Memory = trials.final.state.memory
@@ -308,16 +430,20 @@ class MKTN(AbstractMetaAlgorithm):
             )
         where = (extra.num_trials + jnp.arange(num_tasks)) % self.num_trials
         stored = jax.tree.map(lambda old, new: old.at[where].set(new), extra.trials, data)
-        return extra._replace(trials=stored, num_trials=extra.num_trials + num_tasks)
+        reward = trials.trajectory.reward.reshape(num_tasks, -1)
+        half, quarter = reward.shape[1] // 2, max(1, reward.shape[1] // 4)
+        progress = reward[:, half:].mean(1) > reward[:, :quarter].mean()
+        progress = extra.progress.at[where].set(progress)
+        return extra._replace(trials=stored, progress=progress, num_trials=extra.num_trials + num_tasks)
 
     def _trained(self, params: TransferParams) -> PyTree:
         """Which parameters Adam moves."""
-        fixed = [params.epsilon]
+        fixed = [params.epsilon, *params.met]
         fixed += jax.tree.leaves(params.knowledge) if self.features == "random" else []
         fixed += [params.prior_mean, params.log_precision] if self.prior == "isotropic" else []
         return jax.tree.map(lambda x: eqx.is_inexact_array(x) and all(x is not f for f in fixed), params)
 
     def _optimizer(self) -> optax.GradientTransformation:
-        steps = self.anneal_steps * self.num_gradient_steps
+        steps = self.anneal_steps * (self.num_gradient_steps + self.num_regression_steps)
         rate = optax.linear_schedule(self.learning_rate, self.learning_rate / 10, steps)
         return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
