@@ -46,7 +46,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from quickstudy.algorithms.transfer.memory import Memory, Transitions, empty_memory, in_order, remember
-from quickstudy.algorithms.transfer.parts import Head, InnerNetwork, Known, Met, TransferParams, known_of, prior_head
+from quickstudy.algorithms.transfer.parts import Head, InnerNetwork, Known, TransferParams, known_of, prior_head
 from quickstudy.errors import InvalidArgument, require_positive, unknown
 from quickstudy.learner import AbstractLearner
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
@@ -59,37 +59,20 @@ Features = Literal["learned", "random"]
 
 
 class TaskValues(NamedTuple):
-    """The learner's state.
-
-    Attributes:
-        memory: the task's transitions.
-        known: what the knowledge says of them.
-        log_odds: of what the task may be: like each of those that were met, and last, like none.
-        uniform: which of these the present episode follows: their shares in a row, cut here. In [0, 1).
-        drawn: its number.
-        head: fitted to the transitions from there.
-    """
+    """The learner's state: the task's transitions, what is known of them, and the head fitted to them."""
 
     memory: Memory
     known: Known
-    log_odds: Float[Array, " M+1"]
-    uniform: Float[Array, ""]
-    drawn: Int[Array, ""]
     head: Head
 
 
 def fit_inner(
-    params: TransferParams,
-    inner: InnerNetwork,
-    data: Transitions,
-    known: Known,
-    start: Float[Array, " D"],
-    drawn: Int[Array, ""] | None = None,
+    params: TransferParams, inner: InnerNetwork, data: Transitions, known: Known, start: Float[Array, " D"]
 ) -> Head:
     """Phase 2: the posterior of the head, given the transitions whose ``weight`` is 1."""
     if not inner.head:
-        return Head(params.prior_mean * 0, jnp.diag(params.prior_mean * 0))
-    prior_mean, precision = prior_of(params, inner, drawn)
+        return prior_head(params, inner)
+    precision = inner.guidance * jnp.exp(params.log_precision)
     discount = inner.gamma * data.discount
     rows = jnp.arange(data.action.shape[0])
     factor, mean = jnp.diag(precision), start
@@ -99,38 +82,10 @@ def fit_inner(
         surprise = data.reward - known.value + discount * known.following.value[rows, best]
         weighted = difference * (data.weight / inner.noise**2)[:, None]
         factor = jnp.linalg.cholesky(jnp.diag(precision) + weighted.T @ difference)
-        right = precision * prior_mean + weighted.T @ surprise
+        right = precision * params.prior_mean + weighted.T @ surprise
         mean = jax.scipy.linalg.cho_solve((factor, True), right)
     root = jax.scipy.linalg.solve_triangular(factor, jnp.eye(mean.shape[0]), lower=True, trans="T")
     return Head(mean, root)
-
-
-def prior_of(params, inner, drawn):
-    base = inner.guidance * jnp.exp(params.log_precision)
-    if drawn is None:
-        return params.prior_mean, base
-    num_met = params.met.heads.shape[0]
-    like = drawn < num_met
-    mean = jnp.where(like, params.met.heads[jnp.minimum(drawn, num_met - 1)], params.prior_mean)
-    return mean, base * jnp.where(like, inner.resemblance, 1.0)
-
-
-def evidence(params: TransferParams, inner: InnerNetwork, data: Transitions, known: Known) -> Float[Array, " M+1"]:
-    """How likely new transitions are under every task that was met, and last, under the prior."""
-    discount = inner.gamma * data.discount
-    heads = jnp.concatenate([params.met.heads, params.prior_mean[None]])
-    following = known.following.value[..., None] + known.following.features @ heads.T
-    predicted = known.value[:, None] + known.features @ heads.T - discount[:, None] * following.max(1)
-    best = jnp.argmax(following[..., -1], axis=1)
-    difference = known.features - discount[:, None] * known.following.features[jnp.arange(best.shape[0]), best]
-    wide = jnp.square(difference) @ (1 / prior_of(params, inner, None)[1])
-    variance = jnp.zeros_like(predicted).at[:, -1].set(wide) + inner.tolerance**2
-    return -jnp.sum(jnp.square(data.reward[:, None] - predicted) / variance + jnp.log(variance), axis=0) / 2
-
-
-def draw_task(log_odds: Float[Array, " M+1"], uniform: Float[Array, ""]) -> Int[Array, ""]:
-    share = jnp.cumsum(jax.nn.softmax(log_odds))
-    return jnp.minimum(jnp.searchsorted(share, uniform * share[-1], side="right"), log_odds.shape[0] - 1)
 
 
 def act_by_draw(
@@ -143,40 +98,33 @@ def act_by_draw(
     return jnp.where(jax.random.bernoulli(k_explore, params.epsilon), random, jnp.argmax(values)).astype(jnp.int32)
 
 
-def targets(params: TransferParams, inner: InnerNetwork, data: Transitions) -> Float[Array, " C"]:
-    """``y = r + γ max_a' Q(s', a')`` with a head fitted on all of a task's data."""
+class Lesson(NamedTuple):
+    """What one task teaches the knowledge: its transitions, the head that explains all of them, and the targets y."""
+
+    data: Transitions
+    head: Head
+    target: Float[Array, " C"]
+
+
+def lesson_of(params: TransferParams, inner: InnerNetwork, data: Transitions) -> Lesson:
+    """The lesson of a task, in hindsight: ``y = r + γ max_a' Q(s', a')`` with the head fitted on all of its data."""
     known = known_of(params.knowledge, data)
     head = fit_inner(params, inner, data, known, params.prior_mean)
     best = jnp.max(known.following.action_values(head.mean), axis=-1)
-    return data.reward + inner.gamma * data.discount * best
+    return Lesson(data, head, data.reward + inner.gamma * data.discount * best)
 
 
-def knowledge_loss(
-    params: TransferParams,
-    target: TransferParams,
-    inner: InnerNetwork,
-    data: Transitions,
-    num_splits: int,
-) -> tuple[Float[Array, ""], Info]:
-    """Phase 1: the loss of one task's transitions, in the order they came in."""
-    y = jax.lax.stop_gradient(targets(target, inner, data))
-    known = known_of(params.knowledge, data)
-    total = jnp.maximum(data.weight.sum(), 1.0)
-    bias = jnp.sum(data.weight * jnp.square(known.value - y)) / total
-    # Splits at 0, 1/n, 2/n, … of the data; the first asks what the prior alone predicts.
-    seen = jnp.arange(num_splits)[:, None] * total / num_splits > jnp.cumsum(data.weight)[None] - 1
-
-    def surprisal(seen: Array) -> Float[Array, ""]:
-        earlier = data._replace(weight=data.weight * seen)
-        head = fit_inner(params, inner, earlier, known, params.prior_mean)
-        variance = head.variance(known.features) + jnp.exp(2 * params.log_error)
-        error = known.value + known.features @ head.mean - y
-        later = data.weight * ~seen
-        loss = jnp.sum(later * (jnp.square(error) / variance + jnp.log(variance))) / 2
-        return loss / jnp.maximum(later.sum(), 1.0)
-
-    surprise = jnp.mean(jax.vmap(surprisal)(seen))
-    return bias + surprise * inner.head, {"bias": bias, "surprisal": surprise}
+def knowledge_loss(knowledge: MetaKnowledge, lesson: Lesson, inner: InnerNetwork) -> tuple[Float[Array, ""], Info]:
+    """Phase 1: how far a task's targets are from the average over tasks, and from what its own head says."""
+    data, head, target = lesson
+    here = jax.vmap(knowledge)(data.obs)
+    rows = jnp.arange(data.action.shape[0])
+    value, features = here.value[rows, data.action], here.features[rows, data.action]
+    mean = lambda x: jnp.sum(data.weight * x) / jnp.maximum(data.weight.sum(), 1.0)
+    bias = mean(jnp.square(value - target))
+    corrected = jax.lax.stop_gradient(value) + features @ head.mean
+    error = mean(jnp.square(corrected - target) + head.variance(features))
+    return bias + error * inner.head, {"bias": bias, "error": error}
 
 
 class TransferLearner(AbstractLearner[TransferParams, TaskValues, Float[Array, " D"]]):
@@ -186,14 +134,10 @@ class TransferLearner(AbstractLearner[TransferParams, TaskValues, Float[Array, "
 
     def init(self, params: TransferParams, *, key: Key[Array, ""]) -> TaskValues:
         """Nothing seen: the prior."""
+        del key
         memory = empty_memory(self.inner.capacity, params.knowledge.num_inputs)
         blank = jax.tree.map(jnp.zeros_like, known_of(params.knowledge, memory.transitions))
-        prior = (1 - self.inner.new_task) / params.met.heads.shape[0]
-        log_odds = jnp.append(jnp.log(prior) + params.met.log_trust, jnp.log(self.inner.new_task))
-        uniform = jax.random.uniform(key)
-        drawn = draw_task(log_odds, uniform)
-        head = self._fit(params, memory, blank, drawn, None)
-        return TaskValues(memory, blank, log_odds, uniform, drawn, head)
+        return TaskValues(memory, blank, prior_head(params, self.inner))
 
     def init_carry(self, params: TransferParams) -> Float[Array, " D"]:
         """Replaced when the first episode begins."""
@@ -217,40 +161,24 @@ class TransferLearner(AbstractLearner[TransferParams, TaskValues, Float[Array, "
         self, params: TransferParams, state: TaskValues, trajectory: Trajectory, *, key: Key[Array, ""]
     ) -> tuple[TaskValues, Info]:
         """Remember the block ``[T, N]`` and fit the head to all that is remembered."""
+        del key
         memory, where, new = remember(state.memory, trajectory)
-        known_new = known_of(params.knowledge, new)
-        log_odds = state.log_odds + evidence(params, self.inner, new, known_new)
-        log_odds -= jax.nn.logsumexp(log_odds)
-        known = jax.tree.map(lambda old, new: old.at[where].set(new), state.known, known_new)
-        ended = jnp.any(trajectory.terminated | trajectory.truncated)
-        uniform = jnp.where(ended, jax.random.uniform(key), state.uniform)
-        drawn = draw_task(log_odds, uniform)
-        head = self._fit(params, memory, known, drawn, state)
+        known = jax.tree.map(lambda old, new: old.at[where].set(new), state.known, known_of(params.knowledge, new))
+        head = fit_inner(params, self.inner, memory.transitions, known, state.head.mean)
         weight = memory.transitions.weight
         variance = jnp.sum(weight * head.variance(known.features)) / weight.sum()
-        info = {"uncertainty": jnp.sqrt(variance), "new_task": jnp.exp(log_odds[-1])}
-        return TaskValues(memory, known, log_odds, uniform, drawn, head), info
-
-    def _fit(self, params, memory, known, drawn, state):
-        start = prior_of(params, self.inner, drawn)[0]
-        if state is not None:
-            start = jnp.where(drawn == state.drawn, state.head.mean, start)
-        return fit_inner(params, self.inner, memory.transitions, known, start, drawn)
+        return TaskValues(memory, known, head), {"uncertainty": jnp.sqrt(variance)}
 
 
 class TransferExtra(NamedTuple):
     """What meta-training keeps beside the parameters.
 
     Attributes:
-        target: the parameters that targets come from: they follow slowly.
         trials: transitions of the latest trials, ``[M, C, ...]``.
-        progress: 1 for a trial that paid better in its later half than an unknown task does at first, 0 otherwise.
         num_trials: how many trials were stored so far.
     """
 
-    target: PyTree
     trials: Transitions
-    progress: Float[Array, " M"]
     num_trials: Int[Array, ""]
 
 
@@ -269,33 +197,27 @@ class MKTN(AbstractMetaAlgorithm):
     """`isotropic` for the ablation "no learned prior": w_0 = 0 and Λ the identity times `prior_precision`."""
     prior_precision: float = 1.0
     """Λ at the start."""
-    error: float = 0.3
-    """τ at the start."""
     learning_rate: float = 5e-3
     """Adam's step size; it falls linearly to a tenth."""
     anneal_steps: int = 600
     """Meta-updates over which the learning rate and ε fall."""
     epsilon: float = 0.1
     """ε, the share of random actions, at the start of meta-training; 0 at its end."""
-    num_regression_steps: int = 100
-    regression_trials: int = 128
-    num_gradient_steps: int = 8
+    prior_rate: float = 0.1
+    """How far w_0 and Λ move, in a meta-update, to the moments of the heads of its lessons."""
+    num_lessons: int = 128
+    """Stored trials that a meta-update learns from."""
+    num_gradient_steps: int = 100
     """Steps of Adam in a meta-update."""
     batch_size: int = 32
-    """Trials in a step of Adam."""
+    """Lessons in a step of Adam."""
     num_trials: int = 512
     """M, trials that are kept over meta-updates."""
-    num_met: int = 64
-    """Tasks, the latest, whose heads are kept for the agent to recall."""
-    num_splits: int = 4
-    """Into how many parts a trial is cut, for the loss on later data."""
-    target_rate: float = 0.05
-    """How far the target network moves at each step of Adam."""
 
     def __check_init__(self):
         counts = ("width", "num_features", "anneal_steps", "num_gradient_steps", "batch_size", "num_trials")
-        require_positive(**{name: getattr(self, name) for name in (*counts, "num_splits")})
-        for name in ("prior_precision", "error", "learning_rate"):
+        require_positive(**{name: getattr(self, name) for name in (*counts, "num_lessons")})
+        for name in ("prior_precision", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise InvalidArgument(f"{name} must be positive, got {getattr(self, name)}")
         for name, known in (("features", ("learned", "random")), ("prior", ("learned", "isotropic"))):
@@ -303,8 +225,8 @@ class MKTN(AbstractMetaAlgorithm):
                 raise unknown(name, getattr(self, name), known)
         if not 0 <= self.epsilon <= 1:
             raise InvalidArgument(f"epsilon must lie in [0, 1], got {self.epsilon}")
-        if not 0 < self.target_rate <= 1:
-            raise InvalidArgument(f"target_rate must lie in (0, 1], got {self.target_rate}")
+        if not 0 < self.prior_rate <= 1:
+            raise InvalidArgument(f"prior_rate must lie in (0, 1], got {self.prior_rate}")
 
     @property
     def learner(self) -> TransferLearner:
@@ -322,103 +244,72 @@ class MKTN(AbstractMetaAlgorithm):
             knowledge,
             zeros,
             zeros + math.log(self.prior_precision),
-            jnp.asarray(math.log(self.error), jnp.float32),
-            Met(jnp.zeros((self.num_met, self.num_features)), jnp.full(self.num_met, -jnp.inf)),
             jnp.asarray(self.epsilon, jnp.float32),
         )
         blank = empty_memory(self.inner.capacity, size).transitions
         trials = jax.tree.map(lambda x: jnp.zeros((self.num_trials, *x.shape), x.dtype), blank)
-        extra = TransferExtra(params, trials, jnp.zeros(self.num_trials), jnp.zeros((), jnp.int32))
-        opt_state = self._optimizer().init(eqx.filter(params, self._trained(params)))
-        return MetaState(params, opt_state, jnp.zeros((), jnp.int32), extra)
+        opt_state = self._optimizer().init(eqx.filter(knowledge, eqx.is_inexact_array))
+        return MetaState(params, opt_state, jnp.zeros((), jnp.int32), TransferExtra(trials, jnp.zeros((), jnp.int32)))
 
     def update(self, state: MetaState, trials: Trial, *, key: Key[Array, ""]) -> tuple[MetaState, Info]:
-        """Store K trials, then some steps of Adam on `knowledge_loss` of stored ones."""
+        """Store K trials; then lessons of stored ones, some steps of Adam on `knowledge_loss`, and the prior."""
+        k_lessons, k_steps = jax.random.split(key)
         extra = self._store(state.extra, trials)
-        trained, fixed = eqx.partition(state.params, self._trained(state.params))
-
-        def step(
-            carry: tuple[PyTree, PyTree, PyTree], key: Key[Array, ""]
-        ) -> tuple[tuple[PyTree, PyTree, PyTree], Info]:
-            trained, target, opt_state = carry
-            index = jax.random.randint(key, (self.batch_size,), 0, jnp.minimum(extra.num_trials, self.num_trials))
-            batch = jax.tree.map(lambda x: x[index], extra.trials)
-
-            def loss(trained: PyTree) -> tuple[Float[Array, ""], Info]:
-                params = eqx.combine(trained, fixed)
-                one = lambda data: knowledge_loss(params, eqx.combine(target, fixed), self.inner, data, self.num_splits)
-                return jax.tree.map(jnp.mean, jax.vmap(one)(batch))
-
-            (value, info), grads = jax.value_and_grad(loss, has_aux=True)(trained)
-            updates, opt_state = self._optimizer().update(grads, opt_state)
-            trained = eqx.apply_updates(trained, updates)
-            target = optax.incremental_update(trained, target, self.target_rate)
-            return (trained, target, opt_state), info | {"loss": value, "gradient_norm": optax.tree.norm(grads)}
-
-        trained, opt_state, regression = self._regress(trained, fixed, state.opt_state, extra, key)
-        target = eqx.filter(extra.target, self._trained(state.params))
-        keys = jax.random.split(key, self.num_gradient_steps)
-        (trained, target, opt_state), info = jax.lax.scan(step, (trained, target, opt_state), keys)
-        left = jnp.maximum(1 - (state.step + 1) / self.anneal_steps, 0.0)
-        params = eqx.tree_at(
-            lambda p: p.epsilon, eqx.combine(trained, fixed), (self.epsilon * left).astype(jnp.float32)
+        num_stored = jnp.minimum(extra.num_trials, self.num_trials)
+        index = jax.random.randint(k_lessons, (self.num_lessons,), 0, num_stored)
+        standard = self._standard(state.params)
+        lessons = jax.vmap(lambda data: lesson_of(standard, self.inner, data))(
+            jax.tree.map(lambda x: x[index], extra.trials)
         )
-        params = eqx.tree_at(lambda p: p.met, params, self._met(params, extra))
-        info = jax.tree.map(jnp.mean, info) | {"regression": regression, "trust": jnp.exp(params.met.log_trust).mean(), "error": jnp.exp(params.log_error)}
-        extra = extra._replace(target=eqx.combine(target, params))
+        knowledge, opt_state, info = state.params.knowledge, state.opt_state, {}
+        if self.features == "learned":
+            knowledge, opt_state, info = self._learn(knowledge, opt_state, lessons, key=k_steps)
+        prior_mean, log_precision = state.params.prior_mean, state.params.log_precision
+        if self.prior == "learned":
+            prior_mean, log_precision = self._moments(prior_mean, log_precision, lessons.head)
+        left = jnp.maximum(1 - (state.step + 1) / self.anneal_steps, 0.0)
+        epsilon = (self.epsilon * left).astype(jnp.float32)
+        params = TransferParams(knowledge, prior_mean, log_precision, epsilon)
         return MetaState(params, opt_state, state.step + 1, extra), info
 
-    def _regress(self, trained, fixed, opt_state, extra, key):
-        k_sub, k_steps = jax.random.split(jax.random.fold_in(key, 1))
-        count = jnp.minimum(extra.num_trials, self.num_trials)
-        index = jax.random.randint(k_sub, (self.regression_trials,), 0, count)
-        data = jax.tree.map(lambda x: x[index], extra.trials)
-        params = eqx.combine(trained, fixed)
+    def _learn(
+        self, knowledge: MetaKnowledge, opt_state: PyTree, lessons: Lesson, *, key: Key[Array, ""]
+    ) -> tuple[MetaKnowledge, PyTree, Info]:
+        arrays, static = eqx.partition(knowledge, eqx.is_inexact_array)
 
-        def hindsight(data):
-            known = known_of(params.knowledge, data)
-            head = fit_inner(params, self.inner, data, known, params.prior_mean)
-            y = data.reward + self.inner.gamma * data.discount * known.following.action_values(head.mean).max(-1)
-            return head, y
+        def step(carry: tuple[PyTree, PyTree], key: Key[Array, ""]) -> tuple[tuple[PyTree, PyTree], Info]:
+            arrays, opt_state = carry
+            index = jax.random.randint(key, (self.batch_size,), 0, self.num_lessons)
+            batch = jax.tree.map(lambda x: x[index], lessons)
 
-        heads, y = jax.vmap(hindsight)(data)
+            def loss(arrays: PyTree) -> tuple[Float[Array, ""], Info]:
+                one = lambda lesson: knowledge_loss(eqx.combine(arrays, static), lesson, self.inner)
+                return jax.tree.map(jnp.mean, jax.vmap(one)(batch))
 
-        def step(carry, key):
-            trained, opt_state = carry
-            i = jax.random.randint(key, (self.batch_size,), 0, self.regression_trials)
-            batch, head, target = jax.tree.map(lambda x: x[i], (data, heads, y))
-
-            def loss(trained):
-                knowledge = eqx.combine(trained, fixed).knowledge
-
-                def one(d, head, y):
-                    k = jax.vmap(knowledge)(d.obs)
-                    rows = jnp.arange(d.action.shape[0])
-                    value, features = k.value[rows, d.action], k.features[rows, d.action]
-                    bias = jnp.square(value - y)
-                    error = jnp.square(jax.lax.stop_gradient(value) + features @ head.mean - y) + head.variance(features)
-                    return jnp.sum(d.weight * (bias + error)) / d.weight.sum(), jnp.sum(d.weight * error) / d.weight.sum()
-
-                return jax.tree.map(jnp.mean, jax.vmap(one)(batch, head, target))
-
-            (_, error), grads = jax.value_and_grad(loss, has_aux=True)(trained)
+            (value, info), grads = jax.value_and_grad(loss, has_aux=True)(arrays)
             updates, opt_state = self._optimizer().update(grads, opt_state)
-            return (eqx.apply_updates(trained, updates), opt_state), error
+            info |= {"loss": value, "gradient_norm": optax.tree.norm(grads)}
+            return (eqx.apply_updates(arrays, updates), opt_state), info
 
-        keys = jax.random.split(k_steps, self.num_regression_steps)
-        (trained, opt_state), error = jax.lax.scan(step, (trained, opt_state), keys)
-        return trained, opt_state, jnp.mean(error[-10:])
+        keys = jax.random.split(key, self.num_gradient_steps)
+        (arrays, opt_state), info = jax.lax.scan(step, (arrays, opt_state), keys)
+        return eqx.combine(arrays, static), opt_state, jax.tree.map(jnp.mean, info)
 
-    def _met(self, params: TransferParams, extra: TransferExtra) -> Met:
-        """The latest tasks, with a head fitted to all data of each."""
-        count = jnp.minimum(extra.num_trials, self.num_trials)
-        latest = (extra.num_trials - 1 - jnp.arange(self.num_met) % count) % self.num_trials
+    def _moments(
+        self, mean: Float[Array, " D"], log_precision: Float[Array, " D"], heads: Head
+    ) -> tuple[Float[Array, " D"], Float[Array, " D"]]:
+        """The prior, moved towards the Gaussian that fits the heads of many tasks best (a step of EM)."""
+        mean = mean + self.prior_rate * (heads.mean.mean(0) - mean)
+        spread = jnp.square(heads.mean - mean) + jnp.sum(jnp.square(heads.root), axis=-1)
+        variance = jnp.exp(-log_precision)
+        variance += self.prior_rate * (spread.mean(0) - variance)
+        return mean, -jnp.log(variance)
 
-        def head_of(data: Transitions) -> Float[Array, " D"]:
-            return fit_inner(params, self.inner, data, known_of(params.knowledge, data), params.prior_mean).mean
-
-        heads = jax.vmap(head_of)(jax.tree.map(lambda x: x[latest], extra.trials))
-        return Met(heads, jnp.log(extra.progress[latest]))
+    def _standard(self, params: TransferParams) -> TransferParams:
+        """``params`` with the prior at its start. Lessons have it, so that the scale of ψ cannot drift against Λ."""
+        zeros = jnp.zeros(self.num_features)
+        fields = (zeros, zeros + math.log(self.prior_precision))
+        return eqx.tree_at(lambda p: (p.prior_mean, p.log_precision), params, fields)
 
     def _store(self, extra: TransferExtra, trials: Trial) -> TransferExtra:
         memory: Memory = trials.final.state.memory
@@ -430,20 +321,9 @@ class MKTN(AbstractMetaAlgorithm):
             )
         where = (extra.num_trials + jnp.arange(num_tasks)) % self.num_trials
         stored = jax.tree.map(lambda old, new: old.at[where].set(new), extra.trials, data)
-        reward = trials.trajectory.reward.reshape(num_tasks, -1)
-        half, quarter = reward.shape[1] // 2, max(1, reward.shape[1] // 4)
-        progress = reward[:, half:].mean(1) > reward[:, :quarter].mean()
-        progress = extra.progress.at[where].set(progress)
-        return extra._replace(trials=stored, progress=progress, num_trials=extra.num_trials + num_tasks)
-
-    def _trained(self, params: TransferParams) -> PyTree:
-        """Which parameters Adam moves."""
-        fixed = [params.epsilon, *params.met]
-        fixed += jax.tree.leaves(params.knowledge) if self.features == "random" else []
-        fixed += [params.prior_mean, params.log_precision] if self.prior == "isotropic" else []
-        return jax.tree.map(lambda x: eqx.is_inexact_array(x) and all(x is not f for f in fixed), params)
+        return extra._replace(trials=stored, num_trials=extra.num_trials + num_tasks)
 
     def _optimizer(self) -> optax.GradientTransformation:
-        steps = self.anneal_steps * (self.num_gradient_steps + self.num_regression_steps)
+        steps = self.anneal_steps * self.num_gradient_steps
         rate = optax.linear_schedule(self.learning_rate, self.learning_rate / 10, steps)
         return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))

@@ -27,11 +27,6 @@ class InnerNetwork(eqx.Module):
     """Transitions that are remembered of a task; beyond it the oldest are dropped."""
     noise: float = 0.1
     """σ, by how much temporal differences may miss what the head says: what a draw cannot explain."""
-    new_task: float = 0.3
-    """Probability, before the task has shown anything, that it is like none that was met; 1 never recalls one."""
-    resemblance: float = 10.0
-    tolerance: float = 0.3
-    """By how much a transition may miss what a task that was met predicts."""
     guidance: float = 1.0
     """Weight of the prior in the regression; the ablation "no guidance" makes it small."""
     head: bool = True
@@ -59,18 +54,6 @@ class InnerNetwork(eqx.Module):
         return Budget(steps // length, length, family.budget.num_streams)
 
 
-class Met(NamedTuple):
-    """Tasks of meta-training that a new one may be like.
-
-    Attributes:
-        heads: fitted to all of a task's data.
-        log_trust: 0 for a task that was learned to the end, less the less was learned of it.
-    """
-
-    heads: Float[Array, "M D"]
-    log_trust: Float[Array, " M"]
-
-
 class TransferParams(eqx.Module):
     """Meta-parameters.
 
@@ -78,16 +61,12 @@ class TransferParams(eqx.Module):
         knowledge: from an observation to q_K and ψ.
         prior_mean: w_0.
         log_precision: logarithms of the diagonal of Λ.
-        log_error: logarithm of τ, of the targets around what a head predicts.
-        met: tasks of meta-training: what this one may turn out to be.
         epsilon: probability of a random action; it falls during meta-training.
     """
 
     knowledge: MetaKnowledge
     prior_mean: Float[Array, " D"]
     log_precision: Float[Array, " D"]
-    log_error: Float[Array, ""]
-    met: Met
     epsilon: Float[Array, ""]
 
 
