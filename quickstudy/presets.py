@@ -247,7 +247,11 @@ PRESETS = {
         num_steps=360,
         num_tasks=128,
         num_test_tasks=4096,
-        method_options={**ASSOCIATIVE, "readout": 128, "ppo": {**MDP_PPO, "gamma": 0.985, "trace": 0.9, "anneal_steps": 360}},
+        method_options={
+            **ASSOCIATIVE,
+            "readout": 128,
+            "ppo": {**MDP_PPO, "gamma": 0.985, "trace": 0.9, "anneal_steps": 360},
+        },
         family_options={"num_episodes": 25},
         published={"random": 250.2, "PSRL": 408.8, "BEB": 427.8, "RL²": 445.7, "BEB replanned (exact)": 459.6},
         source=DUAN,
