@@ -55,11 +55,12 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from quickstudy.algorithms.transfer.memory import Memory, Transitions, empty_memory, in_order, remember
 from quickstudy.algorithms.transfer.parts import Head, InnerNetwork, Known, TransferParams, known_of, prior_head
 from quickstudy.errors import InvalidArgument, require_positive, unknown
+from quickstudy.family import AbstractFamily
 from quickstudy.learner import AbstractLearner
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
 from quickstudy.nets.features import flat_obs, num_obs_features
 from quickstudy.nets.knowledge import MetaKnowledge
-from quickstudy.types import Action, Info, Spec, TimeStep, Trajectory, Trial
+from quickstudy.types import Action, Budgets, Info, Spec, TimeStep, Trajectory, Trial
 
 Prior = Literal["learned", "isotropic"]
 Features = Literal["learned", "random"]
@@ -208,7 +209,7 @@ class MKTN(AbstractMetaAlgorithm):
     """Adam's step size; it falls linearly to a tenth."""
     anneal_steps: int = 600
     """Meta-updates over which the learning rate and ε fall."""
-    epsilon: float = 0.1
+    epsilon: float = 0.15
     """ε, the share of random actions, at the start of meta-training; 0 at its end."""
     prior_rate: float = 0.1
     """How far w_0 and Λ move, in a meta-update, to the moments of the heads of its lessons."""
@@ -218,12 +219,14 @@ class MKTN(AbstractMetaAlgorithm):
     """Steps of Adam in a meta-update."""
     batch_size: int = 32
     """Lessons in a step of Adam."""
+    trial_factor: int = 2
+    """How many of the family's trials, end to end in one task, a trial of meta-training is as long as."""
     num_trials: int = 512
     """M, trials that are kept over meta-updates."""
 
     def __check_init__(self):
         counts = ("width", "num_features", "anneal_steps", "num_gradient_steps", "batch_size", "num_trials")
-        require_positive(**{name: getattr(self, name) for name in (*counts, "num_lessons")})
+        require_positive(**{name: getattr(self, name) for name in (*counts, "num_lessons", "trial_factor")})
         for name in ("prior_precision", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise InvalidArgument(f"{name} must be positive, got {getattr(self, name)}")
@@ -276,6 +279,11 @@ class MKTN(AbstractMetaAlgorithm):
         params = eqx.tree_at(lambda p: (p.prior_mean, p.log_precision), params, start)
         data = jax.tree.map(lambda x: x[index], extra.trials)
         return jax.vmap(lambda data: lesson_of(params, self.inner, data))(data)
+
+    def budgets(self, family: AbstractFamily) -> Budgets:
+        """Trials of training are longer than those of the evaluation: what is hard to find must be found in some."""
+        test = self.inner.budget(family)
+        return Budgets(test._replace(num_blocks=self.trial_factor * test.num_blocks), test)
 
     @property
     def _log_precision(self) -> Float[Array, " D"]:

@@ -23,7 +23,7 @@ class InnerNetwork(eqx.Module):
     """Discount within and across the clock's ends of episodes; a short horizon is what makes draws search."""
     num_sweeps: int = 3
     """J, regressions after each block, each with the greedy actions of the one before."""
-    capacity: int = 64
+    capacity: int = 120
     """Transitions that are remembered of a task; beyond it the oldest are dropped."""
     noise: float = 0.1
     """σ, by how much temporal differences may miss what the head says: what a draw cannot explain."""
