@@ -94,19 +94,16 @@ def _every_step(options: Any, family: "AbstractFamily") -> "Budgets":
     return Budgets(budget, budget)
 
 
+def _own_budgets(options: Any, family: "AbstractFamily") -> "Budgets":
+    """Trials as the method itself says."""
+    return options.budgets(family)
+
+
 def _rollout_budgets(options: Any, family: "AbstractFamily") -> "Budgets":
     """Blocks of rollouts, as the method's inner loop says."""
     from quickstudy.types import Budgets
 
     return Budgets(options.inner.train_budget(family), options.inner.test_budget(family))
-
-
-def _block_budgets(options: Any, family: "AbstractFamily") -> "Budgets":
-    """The family's own trial, in blocks as the method's inner network says."""
-    from quickstudy.types import Budgets
-
-    budget = options.inner.budget(family)
-    return Budgets(budget, budget)
 
 
 def _build_random(options: Any, family: "AbstractFamily") -> "AbstractMetaAlgorithm":
@@ -163,7 +160,7 @@ METHODS = {
         "MKTN: values that all tasks share, and a Bayesian linear head for each, explored by draws from its posterior",
         _mktn,
         _itself,
-        _block_budgets,
+        _own_budgets,
     ),
     "maml": MethodEntry(
         "MAML: a policy that one step of policy gradient makes good (Finn 2017)",
@@ -217,13 +214,13 @@ METHODS = {
         "one policy for all tasks, fine-tuned by PPO in each: the transferable policy",
         _gradient("fine_tuning", "FineTunedPPO"),
         _itself,
-        lambda options, family: options.budgets(family),
+        _own_budgets,
     ),
     "oracle-ppo": MethodEntry(
         "one policy for all tasks that is shown which one it is in: what knowing the task is worth",
         _gradient("fine_tuning", "FineTunedPPO"),
         _itself,
-        lambda options, family: options.budgets(family),
+        _own_budgets,
         shows_task=True,
     ),
     "scratch-ppo": MethodEntry(

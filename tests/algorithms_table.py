@@ -86,12 +86,11 @@ TRANSFER = MKTN(
     width=8,
     num_features=4,
     inner=InnerNetwork(num_sweeps=1, capacity=12, noise=0.5),
-    error=0.5,
     anneal_steps=60,
     num_gradient_steps=2,
     batch_size=8,
     num_trials=256,
-    num_splits=2,
+    num_lessons=32,
 )
 
 

@@ -23,7 +23,7 @@ class InnerNetwork(eqx.Module):
     """Discount within and across the clock's ends of episodes; a short horizon is what makes draws search."""
     num_sweeps: int = 3
     """J, regressions after each block, each with the greedy actions of the one before."""
-    capacity: int = 64
+    capacity: int = 120
     """Transitions that are remembered of a task; beyond it the oldest are dropped."""
     noise: float = 0.1
     """σ, by how much temporal differences may miss what the head says: what a draw cannot explain."""
@@ -61,14 +61,12 @@ class TransferParams(eqx.Module):
         knowledge: from an observation to q_K and ψ.
         prior_mean: w_0.
         log_precision: logarithms of the diagonal of Λ.
-        log_error: logarithm of τ, of the targets around what a head predicts.
         epsilon: probability of a random action; it falls during meta-training.
     """
 
     knowledge: MetaKnowledge
     prior_mean: Float[Array, " D"]
     log_precision: Float[Array, " D"]
-    log_error: Float[Array, ""]
     epsilon: Float[Array, ""]
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from quickstudy.algorithms.transfer.memory import Transitions, empty_memory, in_order, remember
-from quickstudy.algorithms.transfer.mktn import MKTN, TransferLearner, act_by_draw, fit_inner, knowledge_loss
-from quickstudy.algorithms.transfer.parts import InnerNetwork, known_of, prior_head
+from quickstudy.algorithms.transfer.mktn import MKTN, TransferLearner, act_by_draw, fit_inner, knowledge_loss, lesson_of
+from quickstudy.algorithms.transfer.parts import Head, InnerNetwork, known_of, prior_head
 from quickstudy.envs.gridworld import GridNavigation
 from quickstudy.envs.point import PointNavigation
 from quickstudy.errors import InvalidArgument
@@ -16,7 +16,7 @@ from quickstudy.types import Budget, TimeStep, Trajectory
 
 GRID = GridNavigation(size=3, horizon=4, num_episodes=3)
 INNER = InnerNetwork(capacity=12, gamma=0.6, num_sweeps=3, noise=0.4)
-METHOD = MKTN(width=8, num_features=4, inner=INNER, error=0.4, epsilon=0.0)
+METHOD = MKTN(width=8, num_features=4, inner=INNER, epsilon=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,6 @@ def params():
         params.knowledge,
         jax.random.normal(k_mean, (4,)),
         jax.random.normal(k_precision, (4,)),
-        params.log_error,
         params.epsilon,
     )
 
@@ -126,33 +125,54 @@ def test_actions_are_greedy_for_the_draw_unless_they_explore(params):
     keys = jax.random.split(jax.random.key(0), 50)
     actions = jax.vmap(lambda k: act_by_draw(params, head, draw, obs, key=k))(keys)
     np.testing.assert_array_equal(actions, jnp.argmax(values))
-    exploring = params.__class__(
-        params.knowledge, params.prior_mean, params.log_precision, params.log_error, jnp.ones(())
-    )
+    exploring = params.__class__(params.knowledge, params.prior_mean, params.log_precision, jnp.ones(()))
     actions = jax.vmap(lambda k: act_by_draw(exploring, head, draw, obs, key=k))(keys)
     assert set(np.asarray(actions).tolist()) == set(range(5))
 
 
-def test_the_loss_of_the_prior_alone_by_hand(params):
-    data = _data()
-    loss, info = knowledge_loss(params, params, InnerNetwork(capacity=12, gamma=0.0, num_sweeps=1, noise=0.4), data, 1)
+def test_a_lesson_has_the_head_of_all_data_and_the_loss_is_what_it_misses(params):
+    inner, data = InnerNetwork(capacity=12, gamma=0.6, num_sweeps=2, noise=0.4), _data()
+    lesson = lesson_of(params, inner, data)
     known = known_of(params.knowledge, data)
-    y, features = np.asarray(data.reward)[:8], np.asarray(known.features)[:8]
-    variance = (features**2) @ np.exp(-np.asarray(params.log_precision)) + 0.16
-    error = np.asarray(known.value)[:8] + features @ params.prior_mean - y
-    surprisal = np.mean(error**2 / variance + np.log(variance)) / 2
-    np.testing.assert_allclose(info["surprisal"], surprisal, rtol=1e-4)
-    np.testing.assert_allclose(loss, surprisal + np.mean(y**2), rtol=1e-4)
+    head = fit_inner(params, inner, data, known, params.prior_mean)
+    np.testing.assert_allclose(lesson.head.mean, head.mean, rtol=1e-5)
+    following = np.asarray(known.following.value + known.following.features @ head.mean).max(-1)
+    y = np.asarray(data.reward + 0.6 * data.discount * following)
+    np.testing.assert_allclose(lesson.target, y, rtol=1e-4, atol=1e-5)
+    loss, info = knowledge_loss(params.knowledge, lesson, inner)
+    value, features = np.asarray(known.value)[:8], np.asarray(known.features)[:8]
+    bias = np.mean((value - y[:8]) ** 2)
+    spread = np.sum((features @ np.asarray(head.root)) ** 2, axis=-1)
+    error = np.mean((value + features @ head.mean - y[:8]) ** 2 + spread)
+    np.testing.assert_allclose([info["bias"], info["error"]], [bias, error], rtol=1e-3)
+    np.testing.assert_allclose(loss, bias + error, rtol=1e-3)
+
+
+def test_the_knowledge_is_taught_by_neither_the_targets_nor_the_average_of_the_corrected_value(params):
+    lesson = lesson_of(params, INNER, _data())
+    alone = lesson._replace(head=jax.tree.map(jnp.zeros_like, lesson.head))
+    both = [jax.grad(lambda k, x=x: knowledge_loss(k, x, INNER)[0])(params.knowledge) for x in (lesson, alone)]
+    for which in (lambda k: k.output.bias[:5], lambda k: k.linear.bias[:5]):  # the outputs that are q_K
+        np.testing.assert_allclose(which(both[0]), which(both[1]), rtol=1e-5)
+
+
+def test_the_prior_becomes_the_moments_of_heads():
+    method = MKTN(width=8, num_features=4, inner=INNER, prior_rate=1.0)
+    means = jax.random.normal(jax.random.key(0), (50, 4)) * jnp.asarray([[1.0, 2.0, 0.5, 1.0]]) + 3.0
+    roots = jnp.broadcast_to(0.3 * jnp.eye(4), (50, 4, 4))
+    mean, log_precision = method._moments(jnp.zeros(4), jnp.zeros(4), Head(means, roots))
+    np.testing.assert_allclose(mean, means.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(jnp.exp(-log_precision), means.var(0) + 0.09, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
     ("build", "message"),
     [
         (lambda: MKTN(num_features=0), "num_features must be a whole number of at least 1, got 0"),
-        (lambda: MKTN(error=0.0), "error must be positive, got 0.0"),
+        (lambda: MKTN(prior_precision=0.0), "prior_precision must be positive, got 0.0"),
         (lambda: InnerNetwork(noise=0.0), "inner.noise must be positive, got 0.0"),
         (lambda: MKTN(epsilon=1.5), r"epsilon must lie in \[0, 1\], got 1.5"),
-        (lambda: MKTN(target_rate=0.0), r"target_rate must lie in \(0, 1\], got 0.0"),
+        (lambda: MKTN(prior_rate=0.0), r"prior_rate must lie in \(0, 1\], got 0.0"),
         (lambda: InnerNetwork(gamma=1.0), r"inner.gamma must lie in \[0, 1\), got 1.0"),
         (lambda: InnerNetwork(guidance=0.0), "inner.guidance must be positive, or the prior is improper; got 0.0"),
         (lambda: InnerNetwork(block_length=-1), "inner.block_length must be at least 0"),
