@@ -267,6 +267,17 @@ PRESETS = {
         published={"posterior sampling (exact)": 32.32, "optimum (exact)": 37.21, "goal known (exact)": 44.29},
         source="setting: Zintgraf et al. 2020, arXiv:1910.08348",
     ),
+    "grid-mktn": Preset(
+        summary="MKTN on VariBAD's grid, 4 episodes of 15 steps",
+        method="mktn",
+        family="grid-navigation",
+        num_steps=240,
+        num_tasks=64,
+        num_test_tasks=4096,
+        method_options={"anneal_steps": 240},
+        published={"posterior sampling (exact)": 32.32, "optimum (exact)": 37.21, "goal known (exact)": 44.29},
+        source="setting: Zintgraf et al. 2020, arXiv:1910.08348",
+    ),
     **{f"{cell}-{method}": _by_gradient(cell, method) for cell in ROLLOUTS for method in GRADIENT_METHODS},
 }
 
