@@ -32,4 +32,4 @@ def test_one_device_equals_eight(runs, name):
     own = [entry for entry in one if entry.startswith(f"{name} ")]
     assert len(own) > 2
     for entry in own:
-        np.testing.assert_allclose(eight[entry], one[entry], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(eight[entry], one[entry], rtol=1e-5, atol=1e-5)
