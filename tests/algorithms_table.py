@@ -1,6 +1,7 @@
 """The conformance table: one row a method. A new method joins with one row, and runs through every property."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 from quickstudy.algorithms._skeleton import PreferenceReptile
@@ -67,7 +68,8 @@ def every_step(family: AbstractFamily) -> Budgets:
 
 
 INNER = InnerLoop(num_updates=2, num_streams=6, step_size=1.0, later_step_size=1.0)
-FIRST_ORDER = InnerLoop(num_updates=2, num_streams=6, step_size=1.0, later_step_size=1.0, first_order=True)
+GENTLE = replace(INNER, step_size=0.1, later_step_size=0.1)
+"""For Gaussian policies: ten times longer steps make so much of rounding that the number of devices shows."""
 ASCENT = ClippedAscent(learning_rate=1e-2, num_epochs=2)
 CURVED = TrustRegion(curvature_streams=2, damping=0.01)
 """Damped enough that the direction of so small a problem does not hang on rounding."""
@@ -79,9 +81,10 @@ def rollouts(family: AbstractFamily) -> Budgets:
     return Budgets(INNER.train_budget(family), INNER.test_budget(family))
 
 
-def gradient(name: str, build: Callable[[], AbstractMetaAlgorithm], *families: AbstractFamily, num_steps=0) -> Method:
+def gradient(name: str, build: Callable[[InnerLoop], AbstractMetaAlgorithm], *families: AbstractFamily) -> Method:
     """A row of a gradient method."""
-    return Method(name, lambda family: build(), families or (BANDIT,), True, rollouts, num_steps)
+    inner = lambda family: GENTLE if family is POINT else INNER
+    return Method(name, lambda family: build(inner(family)), families or (BANDIT,), True, rollouts, num_steps=60)
 
 
 TRANSFER = MKTN(
@@ -108,15 +111,15 @@ def associative_rl2(_: AbstractFamily) -> RL2:
 METHODS = (
     Method("rl2-gru", lambda family: RL2(cell="gru", width=16, ppo=ppo()), (BANDIT, GRID), True, num_steps=100),
     Method("rl2-lstm", lambda family: RL2(cell="lstm", width=16, ppo=ppo()), (BANDIT,), True, num_steps=100),
-    gradient("mpo", lambda: MPO(NETWORK, inner=INNER, code_size=4, encoder_width=8, ascent=ASCENT), num_steps=60),
-    gradient("maml", lambda: MAML(NETWORK, INNER, trust_region=CURVED), num_steps=60),
-    gradient("fomaml", lambda: MAML(NETWORK, FIRST_ORDER, outer="clipped", ascent=ASCENT), num_steps=60),
-    gradient("promp", lambda: ProMP(NETWORK, INNER, ASCENT), POINT, num_steps=60),
-    gradient("reptile", lambda: Reptile(NETWORK, INNER), num_steps=60),
-    gradient("meta-sgd", lambda: MetaSGD(NETWORK, INNER, ASCENT), num_steps=60),
-    gradient("anil", lambda: ANIL(NETWORK, INNER, ASCENT), num_steps=60),
-    gradient("cavia", lambda: CAVIA(NETWORK, inner=INNER, ascent=ASCENT), POINT, num_steps=60),
-    gradient("e-maml", lambda: EMAML(NETWORK, inner=INNER, ascent=ASCENT), num_steps=60),
+    gradient("mpo", lambda inner: MPO(NETWORK, inner=inner, code_size=4, encoder_width=8, ascent=ASCENT)),
+    gradient("maml", lambda inner: MAML(NETWORK, inner, trust_region=CURVED)),
+    gradient("fomaml", lambda inner: MAML(NETWORK, replace(inner, first_order=True), outer="clipped", ascent=ASCENT)),
+    gradient("promp", lambda inner: ProMP(NETWORK, inner, ASCENT), POINT),
+    gradient("reptile", lambda inner: Reptile(NETWORK, inner)),
+    gradient("meta-sgd", lambda inner: MetaSGD(NETWORK, inner, ASCENT)),
+    gradient("anil", lambda inner: ANIL(NETWORK, inner, ASCENT)),
+    gradient("cavia", lambda inner: CAVIA(NETWORK, inner=inner, ascent=ASCENT), POINT),
+    gradient("e-maml", lambda inner: EMAML(NETWORK, inner=inner, ascent=ASCENT)),
     Method("mktn", lambda family: TRANSFER, (BANDIT, GRID), True, budgets=every_step, num_steps=60),
     Method("rl2-associative", associative_rl2, (BANDIT, GRID), True, num_steps=100),
     Method("multitask-ppo", lambda family: MultiTaskPPO(width=8, depth=1, ppo=ppo()), (GRID, POINT), False),
