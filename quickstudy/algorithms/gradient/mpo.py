@@ -46,6 +46,9 @@ class MPO(AbstractMetaAlgorithm):
     """Learn a step size for every parameter."""
     judge_every_update: bool = True
     """Judge the return after every update; otherwise after the last one alone."""
+    first_block_weight: float = 0.0
+    """Weight of the return before any update, beside a sum of 1 for those that count after; where reward is sparse, it
+    draws the exploring policy to where tasks pay."""
     credit: float = 0.0
     """Weight of what followed, as an advantage for all that the exploring policies did; 0 leaves it out."""
     inner: InnerLoop = InnerLoop()
@@ -57,8 +60,9 @@ class MPO(AbstractMetaAlgorithm):
         require_positive(encoder_width=self.encoder_width)
         if self.code_size < 0:
             raise InvalidArgument(f"code_size must be at least 0 (a constant generator), got {self.code_size}")
-        if self.credit < 0:
-            raise InvalidArgument(f"credit must be at least 0 (none), got {self.credit}")
+        for name in ("credit", "first_block_weight"):
+            if getattr(self, name) < 0:
+                raise InvalidArgument(f"{name} must be at least 0 (none), got {getattr(self, name)}")
 
     @property
     def learner(self) -> PolicyGradientLearner:
@@ -82,5 +86,6 @@ class MPO(AbstractMetaAlgorithm):
     def update(self, state: MetaState, trials: Trial, *, key: Key[Array, ""]) -> tuple[MetaState, Info]:
         """Several clipped steps uphill on the return after the updates, through the generator and the inner steps."""
         del key
-        weights = every_update if self.judge_every_update else last_block
+        after = every_update if self.judge_every_update else last_block
+        weights = lambda rollouts: after(rollouts).at[0].set(self.first_block_weight)
         return improve(state, trials, self.learner, self.ascent, weights=weights, credit=self.credit)
