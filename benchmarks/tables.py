@@ -114,7 +114,7 @@ ALL: tuple[Column, ...] = (
 
 def learns_from_rollouts(result: Result) -> bool:
     """Whether a trial falls into rollouts of one policy each, with an update between them."""
-    return "inner" in result["config"]["method_options"]
+    return "num_updates" in result["config"]["method_options"].get("inner", {})
 
 
 def updates_table(results: Sequence[Result]) -> str:

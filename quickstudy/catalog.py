@@ -60,6 +60,18 @@ def _mktn() -> Callable[[], Any]:
     return MKTN
 
 
+def _dqn() -> Callable[[], Any]:
+    from quickstudy.algorithms.baselines.dqn import DQN
+
+    return DQN
+
+
+def _fine_tuned_dqn() -> Callable[[], Any]:
+    from quickstudy.algorithms.baselines.dqn import FineTunedDQN
+
+    return FineTunedDQN
+
+
 def _gradient(module: str, name: str) -> Callable[[], Callable[[], Any]]:
     """The loader of a method in `quickstudy.algorithms.gradient`."""
     return lambda: getattr(importlib.import_module(f"quickstudy.algorithms.gradient.{module}"), name)
@@ -87,10 +99,10 @@ def _family_budgets(options: Any, family: "AbstractFamily") -> "Budgets":
 
 def _every_step(options: Any, family: "AbstractFamily") -> "Budgets":
     """The family's trial in blocks of one step, for learners that learn at every step."""
-    from quickstudy.types import Budget, Budgets
+    from quickstudy.types import Budgets
 
     del options
-    budget = Budget(family.budget.steps_per_stream, 1, family.budget.num_streams)
+    budget = family.trial_in_blocks(1)
     return Budgets(budget, budget)
 
 
@@ -231,6 +243,10 @@ METHODS = {
     ),
     "multitask-ppo": MethodEntry(
         "one policy for all tasks, without memory: the control that cannot adapt", _multitask, _itself, _family_budgets
+    ),
+    "dqn": MethodEntry("deep Q-learning from scratch in the task (Mnih 2015)", _dqn, _itself, _own_budgets),
+    "fine-tuned-dqn": MethodEntry(
+        "one Q-network for all tasks, fine-tuned by deep Q-learning in each", _fine_tuned_dqn, _itself, _own_budgets
     ),
     "thompson": MethodEntry(
         "Thompson sampling with the right prior, on bandits", _no_options, _build_thompson, _every_step

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from quickstudy.envs.base import AbstractEnv
 from quickstudy.envs.host import HostEnv
+from quickstudy.errors import InvalidArgument
 from quickstudy.tasks.base import AbstractTaskDistribution, SplitName, TaskSplit
 from quickstudy.types import Budget, Trajectory
 
@@ -53,6 +54,20 @@ class AbstractFamily(eqx.Module):
     def episode_length(self) -> int:
         """Steps of an episode that does not end early."""
         return self.budget.steps_per_stream // self.num_episodes
+
+    def trial_in_blocks(self, length: int, *, option: str = "block_length") -> Budget:
+        """The trial of `budget`, cut into blocks of ``length`` steps, or of an episode each if it is 0.
+
+        Raises:
+            InvalidArgument: ``length`` does not divide the trial; the message calls it ``option``.
+        """
+        if length < 0:
+            raise InvalidArgument(f"{option} must be at least 0 (one episode), got {length}")
+        steps, length = self.budget.steps_per_stream, length or self.episode_length
+        if steps % length:
+            name = type(self).__name__
+            raise InvalidArgument(f"{option}={length} must divide the {steps} steps of a trial of {name}")
+        return Budget(steps // length, length, self.budget.num_streams)
 
     @abc.abstractmethod
     def distribution(self, split: SplitName) -> AbstractTaskDistribution:

@@ -48,11 +48,20 @@ class AbstractMetaAlgorithm(eqx.Module):
         """One meta-update from the trials of K tasks, ``[K, B, T, N, ...]``."""
 
 
-class NoMeta(AbstractMetaAlgorithm):
-    """Any learner as a meta-algorithm whose update is the identity.
+class Untrained(AbstractMetaAlgorithm):
+    """What learns nothing across tasks: the update is the identity.
 
     Baselines go through the same driver, the same evaluation and the same report as the methods that learn.
     """
+
+    def update(self, state: MetaState, trials: Trial, *, key: Key[Array, ""]) -> tuple[MetaState, Info]:
+        """Count the step and change nothing."""
+        del trials, key
+        return MetaState(state.params, state.opt_state, state.step + 1, state.extra), {}
+
+
+class NoMeta(Untrained):
+    """Any learner as a meta-algorithm that learns nothing across tasks."""
 
     baseline: AbstractLearner
     params: Any = None
@@ -66,11 +75,6 @@ class NoMeta(AbstractMetaAlgorithm):
         """The given parameters; ``spec`` and ``key`` are not needed."""
         del spec, key
         return MetaState(self.params, None, jnp.zeros((), jnp.int32))
-
-    def update(self, state: MetaState, trials: Trial, *, key: Key[Array, ""]) -> tuple[MetaState, Info]:
-        """Count the step and change nothing."""
-        del trials, key
-        return MetaState(state.params, None, state.step + 1), {}
 
 
 class NoOptions(eqx.Module):

@@ -103,7 +103,7 @@ class Rollouts:
 
 ADAM = {"num_epochs": 3, "learning_rate": 2e-3, "max_grad_norm": 0.5}
 
-BY_ADAM = {"maml": {"outer": "clipped", "ascent": ADAM}}
+BY_ADAM = {name: {"outer": "clipped", "ascent": ADAM} for name in ("maml", "fomaml")}
 """MAML's outer loop where the paper has no settings: by trust region it lost all its entropy on bandits."""
 
 ROLLOUTS = {

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from quickstudy.algorithms._skeleton import PreferenceReptile
+from quickstudy.algorithms.baselines.dqn import DQN, FineTunedDQN, QLearningRule
 from quickstudy.algorithms.baselines.multitask import MultiTaskPPO
 from quickstudy.algorithms.baselines.random import RandomLearner
 from quickstudy.algorithms.baselines.thompson import ThompsonSampling
@@ -108,6 +109,12 @@ def associative_rl2(_: AbstractFamily) -> RL2:
     return RL2(width=8, associative=True, novelty_weight=0.1, ppo=ppo())
 
 
+SCRATCH = DQN(
+    width=16, depth=1, rule=QLearningRule(1e-2, gamma=0.0, num_gradient_steps=4), capacity=12, epsilon_steps=6
+)
+ACROSS = QLearningRule(num_gradient_steps=2, batch_size=8)
+
+
 METHODS = (
     Method("rl2-gru", lambda family: RL2(cell="gru", width=16, ppo=ppo()), (BANDIT, GRID), True, num_steps=100),
     Method("rl2-lstm", lambda family: RL2(cell="lstm", width=16, ppo=ppo()), (BANDIT,), True, num_steps=100),
@@ -121,6 +128,8 @@ METHODS = (
     gradient("cavia", lambda inner: CAVIA(NETWORK, inner=inner, ascent=ASCENT), POINT),
     gradient("e-maml", lambda inner: EMAML(NETWORK, inner=inner, ascent=ASCENT)),
     Method("mktn", lambda family: TRANSFER, (BANDIT, GRID), True, budgets=every_step, num_steps=60),
+    Method("dqn", lambda family: SCRATCH, (BANDIT, GRID), True, budgets=every_step, num_steps=1),
+    Method("fine-tuned-dqn", lambda family: FineTunedDQN(SCRATCH, ACROSS), (GRID,), False, budgets=every_step),
     Method("rl2-associative", associative_rl2, (BANDIT, GRID), True, num_steps=100),
     Method("multitask-ppo", lambda family: MultiTaskPPO(width=8, depth=1, ppo=ppo()), (GRID, POINT), False),
     Method("random", lambda family: NoMeta(RandomLearner.for_spec(family.env.spec)), (GRID, POINT), False),

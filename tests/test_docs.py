@@ -50,6 +50,7 @@ DIFFERS = {
         "baselines.rmax",
         "baselines.q_learning",
     ),
+    "algorithms/dqn.md": ("baselines.dqn",),
     "algorithms/mktn.md": ("transfer.mktn",),
 }
 

@@ -134,3 +134,13 @@ class Tally(AbstractMetaAlgorithm):
         loss = jnp.where(poisoned, jnp.nan, label)
         reward = trials.trajectory.reward.mean() + jax.random.uniform(key)
         return MetaState((total + reward, label), None, state.step + 1), {"loss": loss}
+
+
+def numbered_block(first: int, num_steps: int, num_streams: int = 1) -> Trajectory:
+    """Steps numbered from ``first``; the number is in the reward, and every fourth step terminates."""
+    number = first + jnp.arange(num_steps * num_streams).reshape(num_steps, num_streams)
+    obs = jax.nn.one_hot(number % 6, 6)
+    flags = jnp.zeros(number.shape, bool)
+    action, reward = (number % 5).astype(jnp.int32), number.astype(jnp.float32)
+    terminated = number % 4 == 3
+    return Trajectory(TimeStep(obs, action, reward, flags), action, reward, obs[::-1], terminated, flags, None)

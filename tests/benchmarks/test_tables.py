@@ -120,7 +120,7 @@ def rollouts(preset: str, *returns: float, **evaluation: Any) -> dict[str, Any]:
     """A stored result of a method that learns from rollouts, with these returns after 0, 1, 2, … updates."""
     stored = result(preset, **evaluation)
     stored["evaluation"]["adapted"]["per_block"] = {"mean": [both(x, 0.5)["mean"] for x in returns]}
-    return stored | {"config": {"method_options": {"inner": {}}}}
+    return stored | {"config": {"method_options": {"inner": {"num_updates": 1}}}}
 
 
 def test_returns_after_updates_have_a_table_of_their_own_with_the_best_first(tables: ModuleType):

@@ -31,7 +31,7 @@ from quickstudy.algorithms.gradient.outer import ClippedAscent, begin, improve, 
 from quickstudy.errors import InvalidArgument, require_positive, unknown
 from quickstudy.family import AbstractFamily
 from quickstudy.learner import AbstractLearner
-from quickstudy.meta import AbstractMetaAlgorithm, MetaState
+from quickstudy.meta import AbstractMetaAlgorithm, MetaState, Untrained
 from quickstudy.nets.task_policy import PolicyNetwork, TaskPolicy
 from quickstudy.ops.policy_gradient import clipped
 from quickstudy.types import Action, Budget, Budgets, Info, Spec, TimeStep, Trajectory, Trial
@@ -114,7 +114,7 @@ class PPOLearner(AbstractLearner[GradientParams, PPOState, tuple[()]]):
         return optax.adam(self.ppo.learning_rate)
 
 
-class FromScratch(AbstractMetaAlgorithm):
+class FromScratch(Untrained):
     """A random policy that learns in the task alone; nothing is meta-learned."""
 
     network: PolicyNetwork = PolicyNetwork()
@@ -138,11 +138,6 @@ class FromScratch(AbstractMetaAlgorithm):
     def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
         """A freshly initialised policy."""
         return MetaState(GradientParams(self.network.build(spec, key=key)), None, jnp.zeros((), jnp.int32))
-
-    def update(self, state: MetaState, trials: Trial, *, key: Key[Array, ""]) -> tuple[MetaState, Info]:
-        """Count the step and change nothing."""
-        del trials, key
-        return MetaState(state.params, None, state.step + 1), {}
 
 
 class FineTunedPPO(AbstractMetaAlgorithm):

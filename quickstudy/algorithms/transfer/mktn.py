@@ -53,7 +53,16 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from quickstudy.algorithms.transfer.memory import Memory, Transitions, empty_memory, in_order, remember
+from quickstudy.algorithms.memory import (
+    Memory,
+    Transitions,
+    TrialStore,
+    draw_trials,
+    empty_memory,
+    empty_store,
+    remember,
+    store_trials,
+)
 from quickstudy.algorithms.transfer.parts import Head, InnerNetwork, Known, TransferParams, known_of, prior_head
 from quickstudy.errors import InvalidArgument, require_positive, unknown
 from quickstudy.family import AbstractFamily
@@ -179,18 +188,6 @@ class TransferLearner(AbstractLearner[TransferParams, TaskValues, Float[Array, "
         return TaskValues(memory, known, head), {"uncertainty": jnp.sqrt(variance)}
 
 
-class TransferExtra(NamedTuple):
-    """What meta-training keeps beside the parameters.
-
-    Attributes:
-        trials: transitions of the latest trials, ``[M, C, ...]``.
-        num_trials: how many trials were stored so far.
-    """
-
-    trials: Transitions
-    num_trials: Int[Array, ""]
-
-
 class MKTN(AbstractMetaAlgorithm):
     """Meta-knowledge transfer: action values shared by all tasks, and a Bayesian linear head for each."""
 
@@ -220,13 +217,23 @@ class MKTN(AbstractMetaAlgorithm):
     """Steps of Adam in a meta-update."""
     batch_size: int = 32
     """Lessons in a step of Adam."""
+    lesson_rows: int = 32
+    """Transitions of each of them in a step of Adam, drawn at random."""
     trial_factor: int = 2
     """How many of the family's trials, end to end in one task, a trial of meta-training is as long as."""
     num_trials: int = 512
     """M, trials that are kept over meta-updates."""
 
     def __check_init__(self):
-        counts = ("width", "num_features", "anneal_steps", "num_gradient_steps", "batch_size", "num_trials")
+        counts = (
+            "width",
+            "num_features",
+            "anneal_steps",
+            "num_gradient_steps",
+            "batch_size",
+            "lesson_rows",
+            "num_trials",
+        )
         require_positive(**{name: getattr(self, name) for name in (*counts, "num_lessons", "trial_factor")})
         for name in ("prior_precision", "learning_rate"):
             if not getattr(self, name) > 0:
@@ -252,16 +259,15 @@ class MKTN(AbstractMetaAlgorithm):
         knowledge = MetaKnowledge(size, spec.num_actions, width=self.width, num_features=self.num_features, key=key)
         epsilon = jnp.asarray(self.epsilon, jnp.float32)
         params = TransferParams(knowledge, jnp.zeros(self.num_features), self._log_precision, epsilon)
-        blank = empty_memory(self.inner.capacity, size).transitions
-        trials = jax.tree.map(lambda x: jnp.zeros((self.num_trials, *x.shape), x.dtype), blank)
         opt_state = self._optimizer().init(eqx.filter(knowledge, eqx.is_inexact_array))
-        return MetaState(params, opt_state, jnp.zeros((), jnp.int32), TransferExtra(trials, jnp.zeros((), jnp.int32)))
+        store = empty_store(self.num_trials, empty_memory(self.inner.capacity, size))
+        return MetaState(params, opt_state, jnp.zeros((), jnp.int32), store)
 
     def update(self, state: MetaState, trials: Trial, *, key: Key[Array, ""]) -> tuple[MetaState, Info]:
         """Store K trials; then lessons of stored ones, some steps of Adam on `knowledge_loss`, and the prior."""
         k_lessons, k_steps = jax.random.split(key)
-        extra = self._store(state.extra, trials)
-        lessons = self._lessons(state.params, extra, key=k_lessons)
+        store = store_trials(state.extra, trials.final.state.memory)
+        lessons = self._lessons(state.params, store, key=k_lessons)
         knowledge, opt_state, info = state.params.knowledge, state.opt_state, {}
         if self.features == "learned":
             knowledge, opt_state, info = self._learn(knowledge, opt_state, lessons, key=k_steps)
@@ -271,14 +277,13 @@ class MKTN(AbstractMetaAlgorithm):
         left = jnp.maximum(1 - (state.step + 1) / self.anneal_steps, 0.0)
         epsilon = (self.epsilon * left).astype(jnp.float32)
         params = TransferParams(knowledge, prior_mean, log_precision, epsilon)
-        return MetaState(params, opt_state, state.step + 1, extra), info
+        return MetaState(params, opt_state, state.step + 1, store), info
 
-    def _lessons(self, params: TransferParams, extra: TransferExtra, *, key: Key[Array, ""]) -> Lesson:
+    def _lessons(self, params: TransferParams, store: TrialStore, *, key: Key[Array, ""]) -> Lesson:
         """Of stored trials, drawn at random, with the prior at its start: the scale of ψ cannot drift against Λ."""
-        index = jax.random.randint(key, (self.num_lessons,), 0, jnp.minimum(extra.num_trials, self.num_trials))
+        data = draw_trials(store, self.num_lessons, key=key)
         start = (jnp.zeros(self.num_features), self._log_precision)
         params = eqx.tree_at(lambda p: (p.prior_mean, p.log_precision), params, start)
-        data = jax.tree.map(lambda x: x[index], extra.trials)
         return jax.vmap(lambda data: lesson_of(params, self.inner, data))(data)
 
     def budgets(self, family: AbstractFamily) -> Budgets:
@@ -297,8 +302,11 @@ class MKTN(AbstractMetaAlgorithm):
 
         def step(carry: tuple[PyTree, PyTree], key: Key[Array, ""]) -> tuple[tuple[PyTree, PyTree], Info]:
             arrays, opt_state = carry
-            index = jax.random.randint(key, (self.batch_size,), 0, self.num_lessons)
-            batch = jax.tree.map(lambda x: x[index], lessons)
+            k_lessons, k_rows = jax.random.split(key)
+            index = jax.random.randint(k_lessons, (self.batch_size, 1), 0, self.num_lessons)
+            row = jax.random.randint(k_rows, (self.batch_size, self.lesson_rows), 0, lessons.target.shape[1])
+            data, target = jax.tree.map(lambda x: x[index, row], (lessons.data, lessons.target))
+            batch = Lesson(data, jax.tree.map(lambda x: x[index[:, 0]], lessons.head), target)
 
             def loss(arrays: PyTree) -> tuple[Float[Array, ""], Info]:
                 one = lambda lesson: knowledge_loss(eqx.combine(arrays, static), lesson, self.inner)
@@ -322,18 +330,6 @@ class MKTN(AbstractMetaAlgorithm):
         variance = jnp.exp(-log_precision)
         variance += self.prior_rate * (spread.mean(0) - variance)
         return mean, -jnp.log(variance)
-
-    def _store(self, extra: TransferExtra, trials: Trial) -> TransferExtra:
-        memory: Memory = trials.final.state.memory
-        data = jax.vmap(in_order)(memory)
-        num_tasks = data.weight.shape[0]
-        if num_tasks > self.num_trials:
-            raise InvalidArgument(
-                f"num_trials={self.num_trials} is less than the {num_tasks} tasks of a meta-update: raise it"
-            )
-        where = (extra.num_trials + jnp.arange(num_tasks)) % self.num_trials
-        stored = jax.tree.map(lambda old, new: old.at[where].set(new), extra.trials, data)
-        return extra._replace(trials=stored, num_trials=extra.num_trials + num_tasks)
 
     def _optimizer(self) -> optax.GradientTransformation:
         steps = self.anneal_steps * self.num_gradient_steps

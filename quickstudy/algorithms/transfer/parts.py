@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from quickstudy.algorithms.transfer.memory import Transitions
+from quickstudy.algorithms.memory import Transitions
 from quickstudy.errors import InvalidArgument, require_positive
 from quickstudy.family import AbstractFamily
 from quickstudy.nets.knowledge import Knowledge, MetaKnowledge
@@ -34,8 +34,6 @@ class InnerNetwork(eqx.Module):
 
     def __check_init__(self):
         require_positive(**{"inner.num_sweeps": self.num_sweeps, "inner.capacity": self.capacity})
-        if self.block_length < 0:
-            raise InvalidArgument(f"inner.block_length must be at least 0 (one episode), got {self.block_length}")
         if not 0 <= self.gamma < 1:
             raise InvalidArgument(f"inner.gamma must lie in [0, 1), got {self.gamma}")
         if not self.noise > 0:
@@ -45,13 +43,7 @@ class InnerNetwork(eqx.Module):
 
     def budget(self, family: AbstractFamily) -> Budget:
         """The family's trial, cut into blocks of ``block_length`` steps."""
-        steps = family.budget.steps_per_stream
-        length = self.block_length or family.episode_length
-        if steps % length:
-            raise InvalidArgument(
-                f"inner.block_length={length} must divide the {steps} steps of a trial of {type(family).__name__}"
-            )
-        return Budget(steps // length, length, family.budget.num_streams)
+        return family.trial_in_blocks(self.block_length, option="inner.block_length")
 
 
 class TransferParams(eqx.Module):

@@ -4,15 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from toys import numbered_block
 
-from quickstudy.algorithms.transfer.memory import Transitions, empty_memory, in_order, remember
+from quickstudy.algorithms.memory import Transitions, empty_memory, remember
 from quickstudy.algorithms.transfer.mktn import MKTN, TransferLearner, act_by_draw, fit_inner, knowledge_loss, lesson_of
 from quickstudy.algorithms.transfer.parts import Head, InnerNetwork, known_of, prior_head
 from quickstudy.envs.gridworld import GridNavigation
 from quickstudy.envs.point import PointNavigation
 from quickstudy.errors import InvalidArgument
 from quickstudy.trial import run_trial
-from quickstudy.types import Budget, TimeStep, Trajectory
+from quickstudy.types import Budget
 
 GRID = GridNavigation(size=3, horizon=4, num_episodes=3)
 INNER = InnerNetwork(capacity=12, gamma=0.6, num_sweeps=3, noise=0.4)
@@ -31,34 +32,10 @@ def params():
     )
 
 
-def _block(first: int, num_steps: int, num_streams: int = 1) -> Trajectory:
-    """Steps numbered from ``first``; the number is in the reward."""
-    number = first + jnp.arange(num_steps * num_streams).reshape(num_steps, num_streams)
-    obs = jax.nn.one_hot(number % 6, 6)
-    flags = jnp.zeros(number.shape, bool)
-    action, reward = (number % 5).astype(jnp.int32), number.astype(jnp.float32)
-    terminated = number % 4 == 3
-    return Trajectory(TimeStep(obs, action, reward, flags), action, reward, obs[::-1], terminated, flags, None)
-
-
 def _data() -> Transitions:
-    memory, _, _ = remember(empty_memory(12, 6), _block(0, 4, 2))
+    memory, _, _ = remember(empty_memory(12, 6), numbered_block(0, 4, 2))
     data = memory.transitions
     return data._replace(reward=data.reward / 10)
-
-
-def test_the_memory_is_a_ring_in_the_order_of_time():
-    memory = empty_memory(5, 6)
-    for first in (0, 3, 6):
-        memory, where, new = remember(memory, _block(first, 3))
-    np.testing.assert_array_equal(where, [1, 2, 3])
-    np.testing.assert_array_equal(new.reward, [6, 7, 8])
-    np.testing.assert_array_equal(memory.transitions.reward, [5, 6, 7, 8, 4])
-    np.testing.assert_array_equal(in_order(memory).reward, [4, 5, 6, 7, 8])
-    np.testing.assert_array_equal(in_order(memory).discount, [1, 1, 1, 0, 1])
-    half, _, _ = remember(empty_memory(5, 6), _block(1, 2))
-    np.testing.assert_array_equal(in_order(half).weight, [0, 0, 0, 1, 1])
-    np.testing.assert_array_equal(in_order(half).reward, [0, 0, 0, 1, 2])
 
 
 def test_the_head_is_the_gaussian_posterior_of_its_own_greedy_actions(params):
@@ -175,10 +152,10 @@ def test_the_prior_becomes_the_moments_of_heads():
         (lambda: MKTN(prior_rate=0.0), r"prior_rate must lie in \(0, 1\], got 0.0"),
         (lambda: InnerNetwork(gamma=1.0), r"inner.gamma must lie in \[0, 1\), got 1.0"),
         (lambda: InnerNetwork(guidance=0.0), "inner.guidance must be positive, or the prior is improper; got 0.0"),
-        (lambda: InnerNetwork(block_length=-1), "inner.block_length must be at least 0"),
+        (lambda: InnerNetwork(block_length=-1).budget(GRID), "inner.block_length must be at least 0"),
         (lambda: InnerNetwork(block_length=5).budget(GRID), "inner.block_length=5 must divide the 12 steps"),
         (lambda: MKTN().init(PointNavigation().env.spec, key=jax.random.key(0)), "mktn needs discrete actions"),
-        (lambda: remember(empty_memory(5, 6), _block(0, 6)), "capacity=5 is less than the 6 transitions"),
+        (lambda: remember(empty_memory(5, 6), numbered_block(0, 6)), "capacity=5 is less than the 6 transitions"),
     ],
 )
 def test_bad_inputs_are_refused(build, message):
