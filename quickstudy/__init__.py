@@ -10,6 +10,7 @@ from typing import Any
 
 _HOMES = {
     "quickstudy.adaptation": ("Adapted", "adapt"),
+    "quickstudy.algorithms.baselines.continuous": ("DDPG", "SAC", "DeterministicRule", "EntropyRule"),
     "quickstudy.algorithms.baselines.dqn": ("DQN", "FineTunedDQN", "QLearningRule"),
     "quickstudy.algorithms.baselines.multitask": ("MultiTaskPPO",),
     "quickstudy.algorithms.baselines.random": ("RandomLearner",),

@@ -72,6 +72,11 @@ def _fine_tuned_dqn() -> Callable[[], Any]:
     return FineTunedDQN
 
 
+def _continuous(name: str) -> Callable[[], Callable[[], Any]]:
+    """The loader of a method in `quickstudy.algorithms.baselines.continuous`."""
+    return lambda: getattr(importlib.import_module("quickstudy.algorithms.baselines.continuous"), name)
+
+
 def _gradient(module: str, name: str) -> Callable[[], Callable[[], Any]]:
     """The loader of a method in `quickstudy.algorithms.gradient`."""
     return lambda: getattr(importlib.import_module(f"quickstudy.algorithms.gradient.{module}"), name)
@@ -248,6 +253,9 @@ METHODS = {
     "fine-tuned-dqn": MethodEntry(
         "one Q-network for all tasks, fine-tuned by deep Q-learning in each", _fine_tuned_dqn, _itself, _own_budgets
     ),
+    "ddpg": MethodEntry("DDPG from scratch in the task (Lillicrap 2016)", _continuous("DDPG"), _itself, _own_budgets),
+    "td3": MethodEntry("TD3 from scratch in the task (Fujimoto 2018)", _continuous("td3"), _itself, _own_budgets),
+    "sac": MethodEntry("SAC from scratch in the task (Haarnoja 2018)", _continuous("SAC"), _itself, _own_budgets),
     "thompson": MethodEntry(
         "Thompson sampling with the right prior, on bandits", _no_options, _build_thompson, _every_step
     ),

@@ -127,7 +127,7 @@ class DQNLearner(AbstractLearner[QNetwork, DQNState, tuple[()]]):
     def init(self, params: QNetwork, *, key: Key[Array, ""]) -> DQNState:
         """No transitions, and the given network."""
         del key
-        return DQNState(empty_memory(self.capacity, params.num_inputs), begin_learning(self.rule, params))
+        return DQNState(empty_memory(self.capacity, params.perceptron.num_inputs), begin_learning(self.rule, params))
 
     def init_carry(self, params: QNetwork) -> tuple[()]:
         """No memory."""

@@ -24,7 +24,7 @@ def _table(values) -> QNetwork:
     """A network without hidden layers on one-hot states: a table."""
     values = jnp.asarray(values)
     network = QNetwork(values.shape[0], values.shape[1], width=1, depth=0, dueling=False, key=jax.random.key(0))
-    return eqx.tree_at(lambda n: n.advantage.weight, network, values.T)
+    return eqx.tree_at(lambda n: n.perceptron.layers[0].weight, network, values.T)
 
 
 def _batch(discount=0.5) -> Transitions:
@@ -48,17 +48,17 @@ def test_the_target_network_follows_slowly_and_a_terminated_task_has_no_future()
     rule = QLearningRule(learning_rate=0.1, target_rate=0.25)
     start = _table([[0.0, 0.0], [9.0, 9.0]])
     networks, _ = learn_from(rule, begin_learning(rule, start), _batch(discount=0.0))
-    moved = networks.online.advantage.weight - start.advantage.weight
+    moved = networks.online.perceptron.layers[-1].weight - start.perceptron.layers[-1].weight
     np.testing.assert_allclose(moved, [[0, 0], [0.1, 0]], atol=1e-5)
-    np.testing.assert_allclose(networks.target.advantage.weight - start.advantage.weight, moved / 4, atol=1e-6)
+    np.testing.assert_allclose(
+        networks.target.perceptron.layers[-1].weight - start.perceptron.layers[-1].weight, moved / 4, atol=1e-6
+    )
 
 
 def test_dueling_advantages_have_mean_zero():
     network = QNetwork(3, 4, width=8, depth=1, dueling=True, key=jax.random.key(0))
     obs = jnp.asarray([1.0, -1.0, 0.5])
-    hidden = jax.nn.relu(network.hidden[0](obs))
-    assert network.value is not None
-    assert float(network(obs).mean()) == pytest.approx(float(network.value(hidden)[0]), abs=1e-6)
+    assert float(network(obs).mean()) == pytest.approx(float(network.perceptron(obs)[0]), abs=1e-6)
 
 
 def test_epsilon_falls_with_the_steps_of_the_task():
@@ -100,9 +100,11 @@ def test_the_network_of_all_tasks_is_trained_and_fine_tuning_begins_from_it():
     )
     assert losses[-1] < losses[0]
     trained = jax.tree.map(lambda x: x[0], state.meta.params)
-    assert not np.allclose(trained.advantage.weight, start.advantage.weight)
+    assert not np.allclose(trained.perceptron.layers[-1].weight, start.perceptron.layers[-1].weight)
     fresh = method.learner.init(trained, key=jax.random.key(0))
-    np.testing.assert_array_equal(fresh.networks.online.advantage.weight, trained.advantage.weight)
+    np.testing.assert_array_equal(
+        fresh.networks.online.perceptron.layers[-1].weight, trained.perceptron.layers[-1].weight
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,33 @@
+"""Layers of relu units between an input and a linear output."""
+
+import math
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float, Key
+
+from quickstudy.nets.init import orthogonal_linear
+
+
+class Perceptron(eqx.Module):
+    """``depth`` hidden layers of ``width`` relu units, then a linear one whose weights begin small."""
+
+    layers: tuple[eqx.nn.Linear, ...]
+
+    def __init__(self, num_in: int, num_out: int, *, width: int, depth: int, key: Key[Array, ""]):
+        *keys, k_out = jax.random.split(key, depth + 1)
+        sizes = (num_in, *[width] * depth)
+        hidden = [
+            orthogonal_linear(n, m, scale=math.sqrt(2), key=k) for n, m, k in zip(sizes, sizes[1:], keys, strict=False)
+        ]
+        self.layers = (*hidden, orthogonal_linear(sizes[-1], num_out, scale=0.01, key=k_out))
+
+    def __call__(self, x: Float[Array, " F"]) -> Float[Array, " out"]:
+        for layer in self.layers[:-1]:
+            x = jax.nn.relu(layer(x))
+        return self.layers[-1](x)
+
+    @property
+    def num_inputs(self) -> int:
+        """Numbers that it reads."""
+        return self.layers[0].weight.shape[1]
