@@ -45,3 +45,27 @@ def require_positive(**counts: object) -> None:
     for name, value in counts.items():
         if not isinstance(value, int) or value < 1:
             raise InvalidArgument(f"{name} must be a whole number of at least 1, got {value!r}")
+
+
+def require_counts(owner: object, *fields: str, prefix: str = "") -> None:
+    """`require_positive` for fields of ``owner``; messages call them ``prefix`` and their name."""
+    require_positive(**{prefix + field: getattr(owner, field) for field in fields})
+
+
+def require_within(interval: str, owner: object, *fields: str, prefix: str = "") -> None:
+    """Raise `InvalidArgument` for the first of ``owner``'s fields that lies outside ``interval``.
+
+    Args:
+        interval: such as ``(0, 1]`` or ``[0, inf)``.
+        owner: what has the fields.
+        fields: their names.
+        prefix: what messages put before a name.
+    """
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    rule = {"(0, inf)": "be positive", "[0, inf)": "be at least 0"}.get(interval, f"lie in {interval}")
+    for field in fields:
+        value = getattr(owner, field)
+        above = value >= low if interval[0] == "[" else value > low
+        below = value <= high if interval[-1] == "]" else value < high
+        if not (above and below):
+            raise InvalidArgument(f"{prefix}{field} must {rule}, got {value}")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from quickstudy.algorithms._skeleton import PreferenceReptile
+from quickstudy.algorithms.baselines.continuous import SAC, td3
 from quickstudy.algorithms.baselines.dqn import DQN, FineTunedDQN, QLearningRule
 from quickstudy.algorithms.baselines.multitask import MultiTaskPPO
 from quickstudy.algorithms.baselines.random import RandomLearner
@@ -113,6 +114,8 @@ SCRATCH = DQN(
     width=16, depth=1, rule=QLearningRule(1e-2, gamma=0.0, num_gradient_steps=4), capacity=12, epsilon_steps=6
 )
 ACROSS = QLearningRule(num_gradient_steps=2, batch_size=8)
+SMALL_TD3 = replace(td3(), width=8, depth=1, capacity=12, random_steps=2)
+SMALL_SAC = SAC(width=8, depth=1, capacity=12, random_steps=2)
 
 
 METHODS = (
@@ -130,6 +133,8 @@ METHODS = (
     Method("mktn", lambda family: TRANSFER, (BANDIT, GRID), True, budgets=every_step, num_steps=60),
     Method("dqn", lambda family: SCRATCH, (BANDIT, GRID), True, budgets=every_step, num_steps=1),
     Method("fine-tuned-dqn", lambda family: FineTunedDQN(SCRATCH, ACROSS), (GRID,), False, budgets=every_step),
+    Method("td3", lambda family: SMALL_TD3, (POINT,), False, budgets=every_step),
+    Method("sac", lambda family: SMALL_SAC, (POINT,), False, budgets=every_step),
     Method("rl2-associative", associative_rl2, (BANDIT, GRID), True, num_steps=100),
     Method("multitask-ppo", lambda family: MultiTaskPPO(width=8, depth=1, ppo=ppo()), (GRID, POINT), False),
     Method("random", lambda family: NoMeta(RandomLearner.for_spec(family.env.spec)), (GRID, POINT), False),

@@ -50,6 +50,7 @@ DIFFERS = {
         "baselines.rmax",
         "baselines.q_learning",
     ),
+    "algorithms/ddpg.md": ("baselines.continuous",),
     "algorithms/dqn.md": ("baselines.dqn",),
     "algorithms/mktn.md": ("transfer.mktn",),
 }

@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from quickstudy.errors import InvalidArgument
+from quickstudy.errors import InvalidArgument, require_within
 from quickstudy.learner import AbstractLearner
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
 from quickstudy.nets.policy import Categorical
@@ -93,8 +93,7 @@ class PreferenceReptile(AbstractMetaAlgorithm):
     """How far θ moves towards the tasks' mean, between 0 and 1."""
 
     def __check_init__(self):
-        if not 0 < self.meta_step_size <= 1:
-            raise InvalidArgument(f"meta_step_size must lie in (0, 1], got {self.meta_step_size}")
+        require_within("(0, 1]", self, "meta_step_size")
 
     @property
     def learner(self) -> PreferenceLearner:

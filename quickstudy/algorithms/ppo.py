@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, PyTree
 
-from quickstudy.errors import InvalidArgument
+from quickstudy.errors import InvalidArgument, require_counts, require_within
 from quickstudy.meta import MetaState
 from quickstudy.nets.actor_critic import AbstractActorCritic
 from quickstudy.ops.returns import generalized_advantage
@@ -95,15 +95,9 @@ class PPO(eqx.Module):
     """Recompute activations in the backward pass: less memory, more time."""
 
     def __check_init__(self):
-        for name in ("num_epochs", "num_minibatches", "anneal_steps"):
-            if getattr(self, name) < 1:
-                raise InvalidArgument(f"ppo.{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("gamma", "trace"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InvalidArgument(f"ppo.{name} must lie in [0, 1], got {getattr(self, name)}")
-        for name in ("learning_rate", "clip", "max_grad_norm"):
-            if not getattr(self, name) > 0:
-                raise InvalidArgument(f"ppo.{name} must be positive, got {getattr(self, name)}")
+        require_counts(self, "num_epochs", "num_minibatches", "anneal_steps", prefix="ppo.")
+        require_within("[0, 1]", self, "gamma", "trace", prefix="ppo.")
+        require_within("(0, inf)", self, "learning_rate", "clip", "max_grad_norm", prefix="ppo.")
 
     def init(self, params: AbstractActorCritic) -> MetaState:
         """The state before any training of ``params``."""

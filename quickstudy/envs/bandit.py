@@ -14,7 +14,7 @@ from quickstudy.algorithms.baselines.random import RandomLearner
 from quickstudy.algorithms.baselines.thompson import ThompsonSampling
 from quickstudy.algorithms.baselines.ucb import UCB1
 from quickstudy.envs.base import AbstractEnv
-from quickstudy.errors import InvalidArgument, require_positive, unknown
+from quickstudy.errors import InvalidArgument, require_positive, require_within, unknown
 from quickstudy.family import AbstractFamily, AbstractYardstick
 from quickstudy.learner import AbstractLearner
 from quickstudy.planning.bandit_optimum import bayes_optimal_return, two_gaussian_arms_optimal_return
@@ -157,9 +157,7 @@ class GaussianBandit(AbstractFamily):
 
     def __check_init__(self):
         _check_counts(self.num_arms, self.num_pulls)
-        for name in ("prior_std", "noise_std"):
-            if not getattr(self, name) > 0:
-                raise InvalidArgument(f"{name} must be positive, got {getattr(self, name)}")
+        require_within("(0, inf)", self, "prior_std", "noise_std")
 
     @property
     def env(self) -> BanditEnv:

@@ -9,7 +9,7 @@ arXiv:1812.05905. On rows drawn from the task's memory, with Q' and μ' slowly f
 
 SAC's temperature τ is learned, so that the entropy of the policy is minus the number of action dimensions.
 
-Differs from the papers:
+Differs from the paper:
 
 1. DDPG explores by independent normal noise, as TD3 does, instead of an Ornstein-Uhlenbeck process.
 2. One Adam for actor, critics and temperature; no weight decay.
@@ -27,7 +27,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from quickstudy.algorithms.memory import Memory, Transitions, empty_memory, in_order, remember, sample_returns
-from quickstudy.errors import InvalidArgument, require_positive
+from quickstudy.errors import InvalidArgument, require_counts, require_within
 from quickstudy.family import AbstractFamily
 from quickstudy.learner import AbstractLearner
 from quickstudy.meta import MetaState, Untrained
@@ -71,14 +71,10 @@ class AbstractRule(eqx.Module):
     """How far the target networks move in a step."""
 
     def __check_init__(self):
-        for name in ("num_gradient_steps", "batch_size"):
-            require_positive(**{f"rule.{name}": getattr(self, name)})
-        if not self.learning_rate > 0:
-            raise InvalidArgument(f"rule.learning_rate must be positive, got {self.learning_rate}")
-        if not 0 <= self.gamma <= 1:
-            raise InvalidArgument(f"rule.gamma must lie in [0, 1], got {self.gamma}")
-        if not 0 < self.target_rate <= 1:
-            raise InvalidArgument(f"rule.target_rate must lie in (0, 1], got {self.target_rate}")
+        require_counts(self, "num_gradient_steps", "batch_size", prefix="rule.")
+        require_within("(0, inf)", self, "learning_rate", prefix="rule.")
+        require_within("[0, 1]", self, "gamma", prefix="rule.")
+        require_within("(0, 1]", self, "target_rate", prefix="rule.")
 
     @property
     @abc.abstractmethod
@@ -130,10 +126,8 @@ class DeterministicRule(AbstractRule):
     """Steps of the critics for each of the actor and the targets (TD3: 2)."""
 
     def __check_init__(self):
-        require_positive(**{"rule.policy_delay": self.policy_delay})
-        for name in ("noise", "smoothing"):
-            if getattr(self, name) < 0:
-                raise InvalidArgument(f"rule.{name} must be at least 0, got {getattr(self, name)}")
+        require_counts(self, "policy_delay", prefix="rule.")
+        require_within("[0, inf)", self, "noise", "smoothing", prefix="rule.")
 
     @property
     def num_critics(self) -> int:
@@ -180,8 +174,7 @@ class EntropyRule(AbstractRule):
     """τ, what a nat of entropy is worth, at the start of a task."""
 
     def __check_init__(self):
-        if not self.initial_temperature > 0:
-            raise InvalidArgument(f"rule.initial_temperature must be positive, got {self.initial_temperature}")
+        require_within("(0, inf)", self, "initial_temperature", prefix="rule.")
 
     @property
     def num_critics(self) -> int:
@@ -349,10 +342,8 @@ class AbstractReplayActorCritic(Untrained, Generic[RuleT]):
     """Steps at the start of a task whose actions are uniform."""
 
     def __check_init__(self):
-        for name in ("width", "depth", "capacity"):
-            require_positive(**{name: getattr(self, name)})
-        if self.random_steps < 0:
-            raise InvalidArgument(f"random_steps must be at least 0, got {self.random_steps}")
+        require_counts(self, "width", "depth", "capacity")
+        require_within("[0, inf)", self, "random_steps")
 
     @property
     def learner(self) -> ReplayActorCriticLearner:

@@ -34,7 +34,7 @@ from quickstudy.algorithms.memory import (
     sample_returns,
     store_trials,
 )
-from quickstudy.errors import InvalidArgument, require_positive
+from quickstudy.errors import InvalidArgument, require_counts, require_within
 from quickstudy.family import AbstractFamily
 from quickstudy.learner import AbstractLearner
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState, Untrained
@@ -62,14 +62,10 @@ class QLearningRule(eqx.Module):
     """How far the target network moves towards the other one in a step."""
 
     def __check_init__(self):
-        for name in ("num_gradient_steps", "batch_size", "num_return_steps"):
-            require_positive(**{f"rule.{name}": getattr(self, name)})
-        if not self.learning_rate > 0:
-            raise InvalidArgument(f"rule.learning_rate must be positive, got {self.learning_rate}")
-        if not 0 <= self.gamma <= 1:
-            raise InvalidArgument(f"rule.gamma must lie in [0, 1], got {self.gamma}")
-        if not 0 < self.target_rate <= 1:
-            raise InvalidArgument(f"rule.target_rate must lie in (0, 1], got {self.target_rate}")
+        require_counts(self, "num_gradient_steps", "batch_size", "num_return_steps", prefix="rule.")
+        require_within("(0, inf)", self, "learning_rate", prefix="rule.")
+        require_within("[0, 1]", self, "gamma", prefix="rule.")
+        require_within("(0, 1]", self, "target_rate", prefix="rule.")
 
     @property
     def optimizer(self) -> optax.GradientTransformation:
@@ -198,11 +194,8 @@ class DQN(Untrained):
     """Steps in the task within which ε falls."""
 
     def __check_init__(self):
-        for name in ("width", "depth", "capacity", "epsilon_steps"):
-            require_positive(**{name: getattr(self, name)})
-        for name in ("epsilon", "final_epsilon"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InvalidArgument(f"{name} must lie in [0, 1], got {getattr(self, name)}")
+        require_counts(self, "width", "depth", "capacity", "epsilon_steps")
+        require_within("[0, 1]", self, "epsilon", "final_epsilon")
 
     @property
     def learner(self) -> DQNLearner:
@@ -241,7 +234,7 @@ class FineTunedDQN(AbstractMetaAlgorithm):
     """Trials that are kept over meta-updates."""
 
     def __check_init__(self):
-        require_positive(num_trials=self.num_trials)
+        require_counts(self, "num_trials")
 
     @property
     def learner(self) -> DQNLearner:

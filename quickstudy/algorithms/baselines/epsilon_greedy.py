@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from quickstudy.algorithms.baselines.arms import AbstractArmLearner, AbstractArmPrior, ArmStatistics
-from quickstudy.errors import InvalidArgument
+from quickstudy.errors import require_within
 from quickstudy.types import Action, TimeStep
 
 
@@ -22,8 +22,7 @@ class EpsilonGreedy(AbstractArmLearner[None]):
     """Probability of a uniformly random pull."""
 
     def __check_init__(self):
-        if not 0 <= self.epsilon <= 1:
-            raise InvalidArgument(f"epsilon must lie in [0, 1], got {self.epsilon}")
+        require_within("[0, 1]", self, "epsilon")
 
     def act(
         self, params: None, state: ArmStatistics, carry: tuple[()], timestep: TimeStep, *, key: Key[Array, ""]

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from quickstudy.algorithms.baselines.tabular import table_shape
-from quickstudy.errors import InvalidArgument, require_positive
+from quickstudy.errors import require_counts, require_within
 from quickstudy.family import AbstractFamily
 from quickstudy.learner import AbstractLearner
 from quickstudy.types import Action, Info, TimeStep, Trajectory
@@ -50,10 +50,8 @@ class QLearning(AbstractLearner[None, QTable, tuple[()]]):
     """Q before the first visit: a high one makes the agent try everything."""
 
     def __check_init__(self):
-        require_positive(num_states=self.num_states, num_actions=self.num_actions)
-        for name in ("gamma", "step_size", "epsilon"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InvalidArgument(f"{name} must lie in [0, 1], got {getattr(self, name)}")
+        require_counts(self, "num_states", "num_actions")
+        require_within("[0, 1]", self, "gamma", "step_size", "epsilon")
 
     def init(self, params: None, *, key: Key[Array, ""]) -> QTable:
         """The same value everywhere."""

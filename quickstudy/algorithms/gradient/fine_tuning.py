@@ -28,7 +28,7 @@ from quickstudy.algorithms.gradient.learner import (
     policies,
 )
 from quickstudy.algorithms.gradient.outer import ClippedAscent, begin, improve, last_block
-from quickstudy.errors import InvalidArgument, require_positive, unknown
+from quickstudy.errors import require_counts, require_within, unknown
 from quickstudy.family import AbstractFamily
 from quickstudy.learner import AbstractLearner
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState, Untrained
@@ -50,10 +50,8 @@ class TaskPPO(eqx.Module):
     """How far the probability ratio may leave 1."""
 
     def __check_init__(self):
-        require_positive(**{"task_ppo.num_epochs": self.num_epochs})
-        for name in ("learning_rate", "clip"):
-            if not getattr(self, name) > 0:
-                raise InvalidArgument(f"task_ppo.{name} must be positive, got {getattr(self, name)}")
+        require_counts(self, "num_epochs", prefix="task_ppo.")
+        require_within("(0, inf)", self, "learning_rate", "clip", prefix="task_ppo.")
 
 
 class PPOState(NamedTuple):

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from quickstudy.algorithms.gradient.generator import PolicyGenerator
-from quickstudy.errors import InvalidArgument, require_positive, unknown
+from quickstudy.errors import InvalidArgument, require_counts, require_within, unknown
 from quickstudy.family import AbstractFamily
 from quickstudy.learner import AbstractLearner
 from quickstudy.nets.encoder import Evidence
@@ -64,15 +64,11 @@ class InnerLoop(eqx.Module):
     """Recompute inner steps in the outer loop's backward pass: memory does not grow with their number, time does."""
 
     def __check_init__(self):
-        require_positive(**{"inner.num_updates": self.num_updates, "inner.num_streams": self.num_streams})
+        require_counts(self, "num_updates", "num_streams", prefix="inner.")
         if self.block_length < 0:
             raise InvalidArgument(f"inner.block_length must be at least 0 (one episode), got {self.block_length}")
-        for name in ("step_size", "later_step_size", "ridge"):
-            if not getattr(self, name) > 0:
-                raise InvalidArgument(f"inner.{name} must be positive, got {getattr(self, name)}")
-        for name in ("gamma", "trace"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InvalidArgument(f"inner.{name} must lie in [0, 1], got {getattr(self, name)}")
+        require_within("(0, inf)", self, "step_size", "later_step_size", "ridge", prefix="inner.")
+        require_within("[0, 1]", self, "gamma", "trace", prefix="inner.")
         if self.surrogate not in SURROGATES:
             raise unknown("inner.surrogate", self.surrogate, SURROGATES)
 

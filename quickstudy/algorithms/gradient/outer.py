@@ -19,7 +19,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from quickstudy.algorithms.gradient.learner import GradientParams, PolicyGradientLearner, log_probs, policies
-from quickstudy.errors import InvalidArgument, require_positive
+from quickstudy.errors import require_counts, require_within
 from quickstudy.meta import MetaState
 from quickstudy.ops.policy_gradient import clipped
 from quickstudy.ops.trust_region import backtrack, conjugate_gradient, gauss_newton_product
@@ -260,14 +260,10 @@ class ClippedAscent(eqx.Module):
     """Weight of the adapted policies' entropy at the start; it falls linearly to 0 within ``anneal_steps``."""
 
     def __check_init__(self):
-        for name in ("num_epochs", "anneal_steps"):
-            require_positive(**{f"ascent.{name}": getattr(self, name)})
-        for name in ("learning_rate", "final_learning_rate", "max_grad_norm", "clip"):
-            if not getattr(self, name) > 0:
-                raise InvalidArgument(f"ascent.{name} must be positive, got {getattr(self, name)}")
-        for name in ("kl_weight", "entropy_weight"):
-            if getattr(self, name) < 0:
-                raise InvalidArgument(f"ascent.{name} must be at least 0, got {getattr(self, name)}")
+        require_counts(self, "num_epochs", "anneal_steps", prefix="ascent.")
+        positive = ("learning_rate", "final_learning_rate", "max_grad_norm", "clip")
+        require_within("(0, inf)", self, *positive, prefix="ascent.")
+        require_within("[0, inf)", self, "kl_weight", "entropy_weight", prefix="ascent.")
 
     def init(self, params: GradientParams) -> PyTree:
         """Adam's state."""
@@ -319,12 +315,10 @@ class TrustRegion(eqx.Module):
     """How often it may shrink."""
 
     def __check_init__(self):
-        for name in ("num_conjugate_steps", "curvature_streams", "num_trials"):
-            require_positive(**{f"trust_region.{name}": getattr(self, name)})
-        if not self.max_kl > 0:
-            raise InvalidArgument(f"trust_region.max_kl must be positive, got {self.max_kl}")
-        if not 0 < self.shrink < 1:
-            raise InvalidArgument(f"trust_region.shrink must lie between 0 and 1, got {self.shrink}")
+        counts = ("num_conjugate_steps", "curvature_streams", "num_trials")
+        require_counts(self, *counts, prefix="trust_region.")
+        require_within("(0, inf)", self, "max_kl", prefix="trust_region.")
+        require_within("(0, 1)", self, "shrink", prefix="trust_region.")
 
     def init(self, params: GradientParams) -> None:
         """No state is kept between updates."""

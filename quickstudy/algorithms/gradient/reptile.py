@@ -18,7 +18,7 @@ from jaxtyping import Array, Key
 
 from quickstudy.algorithms.gradient.learner import GradientParams, InnerLoop, PolicyGradientLearner
 from quickstudy.algorithms.gradient.outer import majority, rollouts_of
-from quickstudy.errors import InvalidArgument
+from quickstudy.errors import require_within
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
 from quickstudy.nets.task_policy import PolicyNetwork
 from quickstudy.types import Info, Spec, Trial
@@ -35,8 +35,7 @@ class Reptile(AbstractMetaAlgorithm):
     """ε, how far the start moves, between 0 and 1."""
 
     def __check_init__(self):
-        if not 0 < self.meta_step_size <= 1:
-            raise InvalidArgument(f"meta_step_size must lie in (0, 1], got {self.meta_step_size}")
+        require_within("(0, 1]", self, "meta_step_size")
 
     @property
     def learner(self) -> PolicyGradientLearner:

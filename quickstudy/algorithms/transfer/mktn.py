@@ -64,7 +64,7 @@ from quickstudy.algorithms.memory import (
     store_trials,
 )
 from quickstudy.algorithms.transfer.parts import Head, InnerNetwork, Known, TransferParams, known_of, prior_head
-from quickstudy.errors import InvalidArgument, require_positive, unknown
+from quickstudy.errors import InvalidArgument, require_counts, require_within, unknown
 from quickstudy.family import AbstractFamily
 from quickstudy.learner import AbstractLearner
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
@@ -233,18 +233,16 @@ class MKTN(AbstractMetaAlgorithm):
             "batch_size",
             "lesson_rows",
             "num_trials",
+            "num_lessons",
+            "trial_factor",
         )
-        require_positive(**{name: getattr(self, name) for name in (*counts, "num_lessons", "trial_factor")})
-        for name in ("prior_precision", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise InvalidArgument(f"{name} must be positive, got {getattr(self, name)}")
+        require_counts(self, *counts)
+        require_within("(0, inf)", self, "prior_precision", "learning_rate")
+        require_within("[0, 1]", self, "epsilon")
+        require_within("(0, 1]", self, "prior_rate")
         for name, known in (("features", ("learned", "random")), ("prior", ("learned", "isotropic"))):
             if getattr(self, name) not in known:
                 raise unknown(name, getattr(self, name), known)
-        if not 0 <= self.epsilon <= 1:
-            raise InvalidArgument(f"epsilon must lie in [0, 1], got {self.epsilon}")
-        if not 0 < self.prior_rate <= 1:
-            raise InvalidArgument(f"prior_rate must lie in (0, 1], got {self.prior_rate}")
 
     @property
     def learner(self) -> TransferLearner:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from quickstudy.algorithms.memory import Transitions
-from quickstudy.errors import InvalidArgument, require_positive
+from quickstudy.errors import InvalidArgument, require_counts, require_within
 from quickstudy.family import AbstractFamily
 from quickstudy.nets.knowledge import Knowledge, MetaKnowledge
 from quickstudy.types import Budget
@@ -33,11 +33,9 @@ class InnerNetwork(eqx.Module):
     """False for the ablation "knowledge only": the agent follows q_K and never adapts."""
 
     def __check_init__(self):
-        require_positive(**{"inner.num_sweeps": self.num_sweeps, "inner.capacity": self.capacity})
-        if not 0 <= self.gamma < 1:
-            raise InvalidArgument(f"inner.gamma must lie in [0, 1), got {self.gamma}")
-        if not self.noise > 0:
-            raise InvalidArgument(f"inner.noise must be positive, got {self.noise}")
+        require_counts(self, "num_sweeps", "capacity", prefix="inner.")
+        require_within("[0, 1)", self, "gamma", prefix="inner.")
+        require_within("(0, inf)", self, "noise", prefix="inner.")
         if not self.guidance > 0:
             raise InvalidArgument(f"inner.guidance must be positive, or the prior is improper; got {self.guidance}")
 

@@ -507,7 +507,7 @@ def test_every_method_does_continuous_and_discrete_actions(method, family):
         (lambda: ClippedAscent(learning_rate=-1.0), "ascent.learning_rate must be positive, got -1.0"),
         (lambda: ClippedAscent(clip=0.0), "ascent.clip must be positive, got 0.0"),
         (lambda: TrustRegion(max_kl=0.0), "trust_region.max_kl must be positive, got 0.0"),
-        (lambda: TrustRegion(shrink=1.0), "trust_region.shrink must lie between 0 and 1, got 1.0"),
+        (lambda: TrustRegion(shrink=1.0), "trust_region.shrink must lie in \\(0, 1\\), got 1.0"),
         (lambda: TrustRegion(num_trials=0), "trust_region.num_trials must be"),
     ],
 )
