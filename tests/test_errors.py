@@ -57,7 +57,7 @@ def test_fields_must_lie_within_their_interval(interval, inside, outside, rule):
 
 def test_counts_of_an_owner_are_named_with_their_prefix():
     require_counts(SimpleNamespace(steps=1), "steps")
-    with pytest.raises(InvalidArgument, match=r"ppo\\.steps must be a whole number of at least 1, got 0"):
+    with pytest.raises(InvalidArgument, match=r"ppo\.steps must be a whole number of at least 1, got 0"):
         require_counts(SimpleNamespace(steps=0), "steps", prefix="ppo.")
 
 
