@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key, PyTree
 
+from quickstudy.algorithms.gradient.judge import last_block
 from quickstudy.algorithms.gradient.learner import (
     GradientParams,
     InnerLoop,
@@ -27,7 +28,7 @@ from quickstudy.algorithms.gradient.learner import (
     log_probs,
     policies,
 )
-from quickstudy.algorithms.gradient.outer import ClippedAscent, begin, improve, last_block
+from quickstudy.algorithms.gradient.outer import ClippedAscent, begin, improve
 from quickstudy.errors import require_counts, require_within, unknown
 from quickstudy.family import AbstractFamily
 from quickstudy.learner import AbstractLearner

@@ -20,13 +20,14 @@ import jax
 from jaxtyping import Array, Key
 
 from quickstudy.algorithms.gradient.generator import PolicyGenerator
+from quickstudy.algorithms.gradient.judge import every_update, last_block
 from quickstudy.algorithms.gradient.learner import (
     GradientParams,
     InnerLoop,
     PolicyGradientLearner,
     constant_step_sizes,
 )
-from quickstudy.algorithms.gradient.outer import ClippedAscent, begin, every_update, improve, last_block
+from quickstudy.algorithms.gradient.outer import ClippedAscent, begin, improve
 from quickstudy.errors import InvalidArgument, require_positive
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
 from quickstudy.nets.task_policy import PolicyNetwork

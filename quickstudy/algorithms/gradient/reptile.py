@@ -16,8 +16,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Key
 
+from quickstudy.algorithms.gradient.judge import rollouts_of
 from quickstudy.algorithms.gradient.learner import GradientParams, InnerLoop, PolicyGradientLearner
-from quickstudy.algorithms.gradient.outer import majority, rollouts_of
+from quickstudy.algorithms.gradient.outer import majority
 from quickstudy.errors import require_within
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
 from quickstudy.nets.task_policy import PolicyNetwork

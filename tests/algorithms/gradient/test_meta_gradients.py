@@ -12,6 +12,7 @@ from quickstudy.algorithms.gradient.anil import ANIL
 from quickstudy.algorithms.gradient.cavia import CAVIA
 from quickstudy.algorithms.gradient.emaml import EMAML
 from quickstudy.algorithms.gradient.generator import PolicyGenerator
+from quickstudy.algorithms.gradient.judge import Judge, Rollouts, every_update, last_block, later_return, rollouts_of
 from quickstudy.algorithms.gradient.learner import (
     GradientParams,
     InnerLoop,
@@ -24,17 +25,7 @@ from quickstudy.algorithms.gradient.learner import (
 from quickstudy.algorithms.gradient.maml import MAML, first_order_maml
 from quickstudy.algorithms.gradient.meta_sgd import MetaSGD
 from quickstudy.algorithms.gradient.mpo import MPO
-from quickstudy.algorithms.gradient.outer import (
-    ClippedAscent,
-    Judge,
-    Rollouts,
-    TrustRegion,
-    every_update,
-    last_block,
-    later_return,
-    majority,
-    rollouts_of,
-)
+from quickstudy.algorithms.gradient.outer import ClippedAscent, TrustRegion, majority
 from quickstudy.algorithms.gradient.promp import ProMP
 from quickstudy.algorithms.gradient.reptile import Reptile
 from quickstudy.collect.graph import GraphCollector
