@@ -4,6 +4,7 @@ This module and what it imports at its top know nothing of JAX, so that ``--help
 imports are inside its function.
 """
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -102,6 +103,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise unknown("command", args[0], COMMANDS)
         else:
             COMMANDS[args[0]].run(args[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader (``| head``) has gone: nothing more can be said, at exit neither
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except QuickstudyError as error:
         if traceback:
             raise

@@ -48,6 +48,17 @@ def test_list_names_methods_families_and_presets(capsys):
         assert name in out
 
 
+def test_a_reader_that_goes_away_is_no_accident():
+    listing = subprocess.Popen(
+        [sys.executable, "-m", "quickstudy", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert listing.stdout is not None
+    assert listing.stderr is not None
+    listing.stdout.close()
+    assert (listing.stderr.read(), listing.wait()) == (b"", 1)
+    listing.stderr.close()
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+from quickstudy.algorithms.baselines.replay import AbstractReplayRule
 from quickstudy.algorithms.memory import Memory, Transitions, empty_memory, in_order, remember, sample_returns
 from quickstudy.errors import InvalidArgument, require_counts, require_within
 from quickstudy.family import AbstractFamily
@@ -56,25 +57,8 @@ class ActorCritics(eqx.Module):
         return jnp.concatenate([critic(jnp.concatenate([obs, action])) for critic in self.critics])
 
 
-class AbstractRule(eqx.Module):
-    """How an actor and critics learn from a batch. Fields are hyperparameters."""
-
-    learning_rate: float = 1e-3
-    """Adam's step size."""
-    gamma: float = 0.99
-    """Discount; an episode that the clock ends is worth what its last state is worth."""
-    num_gradient_steps: int = 1
-    """Steps of Adam after every block."""
-    batch_size: int = 128
-    """Transitions in a step of Adam."""
-    target_rate: float = 0.005
-    """How far the target networks move in a step."""
-
-    def __check_init__(self):
-        require_counts(self, "num_gradient_steps", "batch_size", prefix="rule.")
-        require_within("(0, inf)", self, "learning_rate", prefix="rule.")
-        require_within("[0, 1]", self, "gamma", prefix="rule.")
-        require_within("(0, 1]", self, "target_rate", prefix="rule.")
+class AbstractActorCriticRule(AbstractReplayRule):
+    """How an actor and critics learn from a batch."""
 
     @property
     @abc.abstractmethod
@@ -113,7 +97,7 @@ class AbstractRule(eqx.Module):
         return jnp.asarray(self.target_rate)
 
 
-class DeterministicRule(AbstractRule):
+class DeterministicRule(AbstractActorCriticRule):
     """DDPG's rule, and with twin critics, smoothing and delay TD3's."""
 
     noise: float = 0.1
@@ -167,7 +151,7 @@ class DeterministicRule(AbstractRule):
         return self.target_rate * (step % self.policy_delay == 0)
 
 
-class EntropyRule(AbstractRule):
+class EntropyRule(AbstractActorCriticRule):
     """SAC's rule."""
 
     initial_temperature: float = 0.2
@@ -258,7 +242,7 @@ class ActorCriticState(NamedTuple):
 class ReplayActorCriticLearner(AbstractLearner[ActorCritics, ActorCriticState, tuple[()]]):
     """An actor and critics that learn from the task's memory."""
 
-    rule: AbstractRule
+    rule: AbstractActorCriticRule
     capacity: int
     random_steps: int
 
@@ -323,7 +307,7 @@ class ReplayActorCriticLearner(AbstractLearner[ActorCritics, ActorCriticState, t
         return state, {"loss": losses.mean()}
 
 
-RuleT = TypeVar("RuleT", bound=AbstractRule)
+RuleT = TypeVar("RuleT", bound=AbstractActorCriticRule)
 
 
 class AbstractReplayActorCritic(Untrained, Generic[RuleT]):

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+from quickstudy.algorithms.baselines.replay import AbstractReplayRule
 from quickstudy.algorithms.memory import (
     Memory,
     Transitions,
@@ -43,29 +44,16 @@ from quickstudy.nets.q_network import QNetwork
 from quickstudy.types import Action, Budgets, Info, Spec, TimeStep, Trajectory, Trial
 
 
-class QLearningRule(eqx.Module):
+class QLearningRule(AbstractReplayRule):
     """Hyperparameters of deep Q-learning, in a task and across tasks."""
 
-    learning_rate: float = 1e-3
-    """Adam's step size."""
-    gamma: float = 0.95
-    """Discount; an episode that the clock ends is worth what its last state is worth."""
-    num_gradient_steps: int = 1
-    """Steps of Adam after every block."""
-    batch_size: int = 32
-    """Transitions in a step of Adam."""
     num_return_steps: int = 1
     """n, rewards that are summed before the target network is asked."""
     double: bool = True
     """Let the network that learns choose the action that the target network values."""
-    target_rate: float = 0.01
-    """How far the target network moves towards the other one in a step."""
 
     def __check_init__(self):
-        require_counts(self, "num_gradient_steps", "batch_size", "num_return_steps", prefix="rule.")
-        require_within("(0, inf)", self, "learning_rate", prefix="rule.")
-        require_within("[0, 1]", self, "gamma", prefix="rule.")
-        require_within("(0, 1]", self, "target_rate", prefix="rule.")
+        require_counts(self, "num_return_steps", prefix="rule.")
 
     @property
     def optimizer(self) -> optax.GradientTransformation:
