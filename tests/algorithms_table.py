@@ -47,6 +47,7 @@ class Method(NamedTuple):
         adapts: whether it claims to get better within a trial.
         budgets: the trials of training and evaluation; by default the family's.
         num_steps: meta-updates after which it adapts to the bandit; 0 for a learner that needs none.
+        continuous: whether it needs continuous actions, and so cannot play the bandit.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Method(NamedTuple):
     adapts: bool
     budgets: Callable[[AbstractFamily], Budgets] = lambda family: Budgets(family.budget, family.budget)
     num_steps: int = 0
+    continuous: bool = False
 
 
 def ppo(**changes) -> PPO:
@@ -131,10 +133,10 @@ METHODS = (
     gradient("cavia", lambda inner: CAVIA(NETWORK, inner=inner, ascent=ASCENT), POINT),
     gradient("e-maml", lambda inner: EMAML(NETWORK, inner=inner, ascent=ASCENT)),
     Method("mktn", lambda family: TRANSFER, (BANDIT, GRID), True, budgets=every_step, num_steps=60),
-    Method("dqn", lambda family: SCRATCH, (BANDIT, GRID), True, budgets=every_step, num_steps=1),
-    Method("fine-tuned-dqn", lambda family: FineTunedDQN(SCRATCH, ACROSS), (GRID,), False, budgets=every_step),
-    Method("td3", lambda family: SMALL_TD3, (POINT,), False, budgets=every_step),
-    Method("sac", lambda family: SMALL_SAC, (POINT,), False, budgets=every_step),
+    Method("dqn", lambda family: SCRATCH, (BANDIT, GRID), True, every_step),
+    Method("fine-tuned-dqn", lambda family: FineTunedDQN(SCRATCH, ACROSS), (BANDIT, GRID), True, every_step, 3),
+    Method("td3", lambda family: SMALL_TD3, (POINT,), True, every_step, continuous=True),
+    Method("sac", lambda family: SMALL_SAC, (POINT,), True, every_step, continuous=True),
     Method("rl2-associative", associative_rl2, (BANDIT, GRID), True, num_steps=100),
     Method("multitask-ppo", lambda family: MultiTaskPPO(width=8, depth=1, ppo=ppo()), (GRID, POINT), False),
     Method("random", lambda family: NoMeta(RandomLearner.for_spec(family.env.spec)), (GRID, POINT), False),

@@ -66,7 +66,11 @@ def without_envs(trial):
 
 @pytest.mark.parametrize(
     "method",
-    [pytest.param(m, marks=[] if m in SOME_METHODS else pytest.mark.slow, id=m.name) for m in METHODS],
+    [
+        pytest.param(m, marks=[] if m in SOME_METHODS else pytest.mark.slow, id=m.name)
+        for m in METHODS
+        if not m.continuous
+    ],
 )
 def test_every_method_has_equal_trials_through_both_collectors(method):
     algorithm = method.build(BANDIT)

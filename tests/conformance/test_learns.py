@@ -61,7 +61,7 @@ def _margin(one, other=0.0):
 ADAPTIVE = [
     pytest.param(method, marks=() if method.name in QUICK else pytest.mark.slow, id=method.name)
     for method in METHODS
-    if method.adapts
+    if method.adapts and not method.continuous
 ]
 
 
