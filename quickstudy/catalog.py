@@ -42,44 +42,9 @@ class FamilyEntry(NamedTuple):
     load: Callable[[], Callable[[], "AbstractFamily"]]
 
 
-def _rl2() -> Callable[[], Any]:
-    from quickstudy.algorithms.context.rl2 import RL2
-
-    return RL2
-
-
-def _multitask() -> Callable[[], Any]:
-    from quickstudy.algorithms.baselines.multitask import MultiTaskPPO
-
-    return MultiTaskPPO
-
-
-def _mktn() -> Callable[[], Any]:
-    from quickstudy.algorithms.transfer.mktn import MKTN
-
-    return MKTN
-
-
-def _dqn() -> Callable[[], Any]:
-    from quickstudy.algorithms.baselines.dqn import DQN
-
-    return DQN
-
-
-def _fine_tuned_dqn() -> Callable[[], Any]:
-    from quickstudy.algorithms.baselines.dqn import FineTunedDQN
-
-    return FineTunedDQN
-
-
-def _continuous(name: str) -> Callable[[], Callable[[], Any]]:
-    """The loader of a method in `quickstudy.algorithms.baselines.continuous`."""
-    return lambda: getattr(importlib.import_module("quickstudy.algorithms.baselines.continuous"), name)
-
-
-def _gradient(module: str, name: str) -> Callable[[], Callable[[], Any]]:
-    """The loader of a method in `quickstudy.algorithms.gradient`."""
-    return lambda: getattr(importlib.import_module(f"quickstudy.algorithms.gradient.{module}"), name)
+def _algorithm(module: str, name: str) -> Callable[[], Callable[[], Any]]:
+    """The loader of a name in ``quickstudy.algorithms``."""
+    return lambda: getattr(importlib.import_module(f"quickstudy.algorithms.{module}"), name)
 
 
 def _no_options() -> Callable[[], Any]:
@@ -131,18 +96,6 @@ def _build_random(options: Any, family: "AbstractFamily") -> "AbstractMetaAlgori
     return NoMeta(RandomLearner.for_spec(family.env.spec))
 
 
-def _rmax() -> Callable[[], Any]:
-    from quickstudy.algorithms.baselines.rmax import RMaxOptions
-
-    return RMaxOptions
-
-
-def _q_learning() -> Callable[[], Any]:
-    from quickstudy.algorithms.baselines.q_learning import QLearningOptions
-
-    return QLearningOptions
-
-
 def _build_tabular(options: Any, family: "AbstractFamily") -> "AbstractMetaAlgorithm":
     from quickstudy.meta import NoMeta
 
@@ -165,108 +118,134 @@ def _build_thompson(options: Any, family: "AbstractFamily") -> "AbstractMetaAlgo
 
 METHODS = {
     "rl2": MethodEntry(
-        "RL²: a recurrent policy whose memory is the learning algorithm (Duan 2016)", _rl2, _itself, _family_budgets
+        "RL²: a recurrent policy whose memory is the learning algorithm (Duan 2016)",
+        _algorithm("context.rl2", "RL2"),
+        _itself,
+        _family_budgets,
     ),
     "mpo": MethodEntry(
         "MPO: a meta-policy network generates the policy of a task, and policy gradient improves it",
-        _gradient("mpo", "MPO"),
+        _algorithm("gradient.mpo", "MPO"),
         _itself,
         _rollout_budgets,
     ),
     "mktn": MethodEntry(
         "MKTN: values that all tasks share, and a Bayesian linear head for each, explored by draws from its posterior",
-        _mktn,
+        _algorithm("transfer.mktn", "MKTN"),
         _itself,
         _own_budgets,
     ),
     "maml": MethodEntry(
         "MAML: a policy that one step of policy gradient makes good (Finn 2017)",
-        _gradient("maml", "MAML"),
+        _algorithm("gradient.maml", "MAML"),
         _itself,
         _rollout_budgets,
     ),
     "fomaml": MethodEntry(
         "first-order MAML: the inner gradient is a constant (Finn 2017)",
-        _gradient("maml", "first_order_maml"),
+        _algorithm("gradient.maml", "first_order_maml"),
         _itself,
         _rollout_budgets,
     ),
     "promp": MethodEntry(
         "ProMP: MAML with low-variance curvature and a clipped outer loop (Rothfuss 2019)",
-        _gradient("promp", "ProMP"),
+        _algorithm("gradient.promp", "ProMP"),
         _itself,
         _rollout_budgets,
     ),
     "reptile": MethodEntry(
         "Reptile: a start that lies near where every task leads (Nichol 2018)",
-        _gradient("reptile", "Reptile"),
+        _algorithm("gradient.reptile", "Reptile"),
         _itself,
         _rollout_budgets,
     ),
     "meta-sgd": MethodEntry(
         "Meta-SGD: start and step sizes are learned (Li 2017)",
-        _gradient("meta_sgd", "MetaSGD"),
+        _algorithm("gradient.meta_sgd", "MetaSGD"),
         _itself,
         _rollout_budgets,
     ),
     "anil": MethodEntry(
         "ANIL: MAML that adapts the policy's head alone (Raghu 2020)",
-        _gradient("anil", "ANIL"),
+        _algorithm("gradient.anil", "ANIL"),
         _itself,
         _rollout_budgets,
     ),
     "cavia": MethodEntry(
         "CAVIA: MAML that adapts a context vector alone (Zintgraf 2019)",
-        _gradient("cavia", "CAVIA"),
+        _algorithm("gradient.cavia", "CAVIA"),
         _itself,
         _rollout_budgets,
     ),
     "e-maml": MethodEntry(
         "E-MAML: MAML with credit for exploration (Stadie 2018)",
-        _gradient("emaml", "EMAML"),
+        _algorithm("gradient.emaml", "EMAML"),
         _itself,
         _rollout_budgets,
     ),
     "fine-tuned-ppo": MethodEntry(
         "one policy for all tasks, fine-tuned by PPO in each: the transferable policy",
-        _gradient("fine_tuning", "FineTunedPPO"),
+        _algorithm("gradient.fine_tuning", "FineTunedPPO"),
         _itself,
         _own_budgets,
     ),
     "oracle-ppo": MethodEntry(
         "one policy for all tasks that is shown which one it is in: what knowing the task is worth",
-        _gradient("fine_tuning", "FineTunedPPO"),
+        _algorithm("gradient.fine_tuning", "FineTunedPPO"),
         _itself,
         _own_budgets,
         shows_task=True,
     ),
     "scratch-ppo": MethodEntry(
         "PPO or REINFORCE from scratch in the task: nothing is meta-learned",
-        _gradient("fine_tuning", "FromScratch"),
+        _algorithm("gradient.fine_tuning", "FromScratch"),
         _itself,
         _rollout_budgets,
     ),
     "multitask-ppo": MethodEntry(
-        "one policy for all tasks, without memory: the control that cannot adapt", _multitask, _itself, _family_budgets
+        "one policy for all tasks, without memory: the control that cannot adapt",
+        _algorithm("baselines.multitask", "MultiTaskPPO"),
+        _itself,
+        _family_budgets,
     ),
-    "dqn": MethodEntry("deep Q-learning from scratch in the task (Mnih 2015)", _dqn, _itself, _own_budgets),
+    "dqn": MethodEntry(
+        "deep Q-learning from scratch in the task (Mnih 2015)",
+        _algorithm("baselines.dqn", "DQN"),
+        _itself,
+        _own_budgets,
+    ),
     "fine-tuned-dqn": MethodEntry(
-        "one Q-network for all tasks, fine-tuned by deep Q-learning in each", _fine_tuned_dqn, _itself, _own_budgets
+        "one Q-network for all tasks, fine-tuned by deep Q-learning in each",
+        _algorithm("baselines.dqn", "FineTunedDQN"),
+        _itself,
+        _own_budgets,
     ),
-    "ddpg": MethodEntry("DDPG from scratch in the task (Lillicrap 2016)", _continuous("DDPG"), _itself, _own_budgets),
-    "td3": MethodEntry("TD3 from scratch in the task (Fujimoto 2018)", _continuous("td3"), _itself, _own_budgets),
-    "sac": MethodEntry("SAC from scratch in the task (Haarnoja 2018)", _continuous("SAC"), _itself, _own_budgets),
+    "ddpg": MethodEntry(
+        "DDPG from scratch in the task (Lillicrap 2016)",
+        _algorithm("baselines.continuous", "DDPG"),
+        _itself,
+        _own_budgets,
+    ),
+    "td3": MethodEntry(
+        "TD3 from scratch in the task (Fujimoto 2018)", _algorithm("baselines.continuous", "td3"), _itself, _own_budgets
+    ),
+    "sac": MethodEntry(
+        "SAC from scratch in the task (Haarnoja 2018)", _algorithm("baselines.continuous", "SAC"), _itself, _own_budgets
+    ),
     "thompson": MethodEntry(
         "Thompson sampling with the right prior, on bandits", _no_options, _build_thompson, _every_step
     ),
     "r-max": MethodEntry(
         "R-MAX from scratch: plans as if all that is unknown were the best there is (Brafman 2002)",
-        _rmax,
+        _algorithm("baselines.rmax", "RMaxOptions"),
         _build_tabular,
         _every_step,
     ),
     "q-learning": MethodEntry(
-        "tabular Q-learning from scratch (Watkins 1992)", _q_learning, _build_tabular, _every_step
+        "tabular Q-learning from scratch (Watkins 1992)",
+        _algorithm("baselines.q_learning", "QLearningOptions"),
+        _build_tabular,
+        _every_step,
     ),
     "random": MethodEntry("uniformly random actions: the floor", _no_options, _build_random, _family_budgets),
 }

@@ -327,7 +327,7 @@ class AbstractReplayActorCritic(Untrained, Generic[RuleT]):
 
     def __check_init__(self):
         require_counts(self, "width", "depth", "capacity")
-        require_within("[0, inf)", self, "random_steps")
+        require_within("[0, inf)", self, "random_steps", "block_length")
 
     @property
     def learner(self) -> ReplayActorCriticLearner:

@@ -184,6 +184,7 @@ class DQN(Untrained):
     def __check_init__(self):
         require_counts(self, "width", "depth", "capacity", "epsilon_steps")
         require_within("[0, 1]", self, "epsilon", "final_epsilon")
+        require_within("[0, inf)", self, "block_length")
 
     @property
     def learner(self) -> DQNLearner:

@@ -34,6 +34,8 @@ class InnerNetwork(eqx.Module):
 
     def __check_init__(self):
         require_counts(self, "num_sweeps", "capacity", prefix="inner.")
+        if self.block_length < 0:
+            raise InvalidArgument(f"inner.block_length must be at least 0 (one episode), got {self.block_length}")
         require_within("[0, 1)", self, "gamma", prefix="inner.")
         require_within("(0, inf)", self, "noise", prefix="inner.")
         if not self.guidance > 0:

@@ -152,7 +152,7 @@ def test_the_prior_becomes_the_moments_of_heads():
         (lambda: MKTN(prior_rate=0.0), r"prior_rate must lie in \(0, 1\], got 0.0"),
         (lambda: InnerNetwork(gamma=1.0), r"inner.gamma must lie in \[0, 1\), got 1.0"),
         (lambda: InnerNetwork(guidance=0.0), "inner.guidance must be positive, or the prior is improper; got 0.0"),
-        (lambda: InnerNetwork(block_length=-1).budget(GRID), "inner.block_length must be at least 0"),
+        (lambda: InnerNetwork(block_length=-1), "inner.block_length must be at least 0"),
         (lambda: InnerNetwork(block_length=5).budget(GRID), "inner.block_length=5 must divide the 12 steps"),
         (lambda: MKTN().init(PointNavigation().env.spec, key=jax.random.key(0)), "mktn needs discrete actions"),
         (lambda: remember(empty_memory(5, 6), numbered_block(0, 6)), "capacity=5 is less than the 6 transitions"),
