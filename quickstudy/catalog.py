@@ -97,9 +97,10 @@ def _build_random(options: Any, family: "AbstractFamily") -> "AbstractMetaAlgori
 
 
 def _build_tabular(options: Any, family: "AbstractFamily") -> "AbstractMetaAlgorithm":
+    from quickstudy.algorithms.baselines.tabular import in_states
     from quickstudy.meta import NoMeta
 
-    return NoMeta(options.build(family))
+    return NoMeta(in_states(options.build(family), family))
 
 
 def _build_thompson(options: Any, family: "AbstractFamily") -> "AbstractMetaAlgorithm":

@@ -39,6 +39,11 @@ class AbstractMetaAlgorithm(eqx.Module):
     def learner(self) -> AbstractLearner:
         """What acts in every task with the parameters that this method trains."""
 
+    @property
+    def explorer(self) -> AbstractLearner:
+        """What acts in the trials of meta-training: `learner`, or one with its states that explores more."""
+        return self.learner
+
     @abc.abstractmethod
     def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
         """The state before any training, for a family with this ``spec``."""

@@ -51,6 +51,8 @@ BANDIT_PPO = {
     "trace": 0.95,
 }
 
+GRID_VALUES = {"posterior sampling (exact)": 32.32, "optimum (exact)": 37.21, "goal known (exact)": 44.29}
+
 ASSOCIATIVE = {"width": 32, "associative": True}
 
 LONG_BANDIT_PPO = {
@@ -177,6 +179,34 @@ def _by_gradient(cell: str, method: str) -> Preset:
     )
 
 
+GRID_MKTN: dict[str, Any] = {"anneal_steps": 120, "train_block_length": 5}
+
+MKTN_ABLATIONS: dict[str, dict[str, Any]] = {
+    "knowledge-only": {"inner": {"head": False}},
+    "random-features": {"features": "random"},
+    "isotropic-prior": {"prior": "isotropic"},
+    "no-guidance": {"inner": {"guidance": 0.01}},
+    "block-5": {"inner": {"block_length": 5}},
+    "block-episode": {"inner": {"block_length": 0}},
+}
+"""What each takes away from MKTN, by name."""
+
+
+def _on_grid(method: str, what: str, options: dict[str, Any], num_steps: int = 120) -> Preset:
+    """A value learner on VariBAD's grid."""
+    return Preset(
+        summary=f"{method} on VariBAD's grid: {what}",
+        method=method,
+        family="grid-navigation",
+        num_steps=num_steps,
+        num_tasks=64,
+        num_test_tasks=4096,
+        method_options=options,
+        published=GRID_VALUES,
+        source="setting: Zintgraf et al. 2020, arXiv:1910.08348",
+    )
+
+
 PRESETS = {
     "bandit-10-5": Preset(
         summary="RL² on 10 pulls of 5 Bernoulli arms (RL², table 1)",
@@ -286,20 +316,14 @@ PRESETS = {
         num_tasks=256,
         num_test_tasks=4096,
         method_options={"ppo": {"anneal_steps": 800, "learning_rate": 3e-3, "final_learning_rate": 1e-4}},
-        published={"posterior sampling (exact)": 32.32, "optimum (exact)": 37.21, "goal known (exact)": 44.29},
+        published=GRID_VALUES,
         source="setting: Zintgraf et al. 2020, arXiv:1910.08348",
     ),
-    "grid-mktn": Preset(
-        summary="MKTN on VariBAD's grid, 4 episodes of 15 steps",
-        method="mktn",
-        family="grid-navigation",
-        num_steps=240,
-        num_tasks=64,
-        num_test_tasks=4096,
-        method_options={"anneal_steps": 240},
-        published={"posterior sampling (exact)": 32.32, "optimum (exact)": 37.21, "goal known (exact)": 44.29},
-        source="setting: Zintgraf et al. 2020, arXiv:1910.08348",
-    ),
+    "grid-mktn": _on_grid("mktn", "4 episodes of 15 steps", GRID_MKTN),
+    **{f"grid-mktn-{name}": _on_grid("mktn", name, GRID_MKTN | options) for name, options in MKTN_ABLATIONS.items()},
+    "grid-dqn": _on_grid("dqn", "from scratch", {"epsilon_steps": 60}, num_steps=1),
+    "grid-fine-tuned-dqn": _on_grid("fine-tuned-dqn", "one network for all tasks, then in each", {}),
+    "grid-r-max": _on_grid("r-max", "from scratch", {"max_reward": 1.0}, num_steps=1),
     **{f"{cell}-{method}": _by_gradient(cell, method) for cell in ROLLOUTS for method in GRADIENT_METHODS},
 }
 

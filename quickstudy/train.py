@@ -106,7 +106,7 @@ def _iterate(
 ) -> tuple[TrainState, Info]:
     k_tasks, k_collect, k_update = _keys(state.key, state.step)
     batch = place_tasks(_draw(tasks, num_tasks, k_tasks), state.key.shape[0])
-    trials = collector.collect_seeds(algorithm.learner, state.meta.params, batch, budget, key=k_collect)
+    trials = collector.collect_seeds(algorithm.explorer, state.meta.params, batch, budget, key=k_collect)
     meta, info = _update(algorithm, state.meta, trials, k_update)
     return TrainState(meta, state.key, state.step + 1), info
 

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from quickstudy.algorithms.baselines.goal_search import PosteriorSampling, SweepSearch
 from quickstudy.algorithms.baselines.random import RandomLearner
 from quickstudy.envs.base import AbstractEnv
-from quickstudy.envs.grid_geometry import MOVES, distance, move, one_hot_position
+from quickstudy.envs.grid_geometry import MOVES, cell_of, distance, move, one_hot_position
 from quickstudy.envs.replay import grid_replay
 from quickstudy.errors import InvalidArgument, require_positive, unknown
 from quickstudy.family import AbstractFamily, AbstractYardstick
@@ -48,6 +48,15 @@ class GridEnv(AbstractEnv[Int[Array, ""], GridState]):
     def spec(self) -> Spec:
         obs = jax.ShapeDtypeStruct((2 * self.size,), jnp.float32)
         return Spec(obs, jax.ShapeDtypeStruct((), jnp.int32), len(MOVES))
+
+    @property
+    def num_states(self) -> int:
+        """Cells."""
+        return self.size**2
+
+    def state_of(self, obs: Float[Array, "*axes position"]) -> Int[Array, "*axes"]:
+        """The cell that an observation shows."""
+        return cell_of(obs)
 
     @property
     def threshold(self) -> float:

@@ -109,5 +109,5 @@ class QLearningOptions(eqx.Module):
     """Q before the first visit."""
 
     def build(self, family: AbstractFamily) -> QLearning:
-        """The learner for a family whose observations are one-hot states."""
+        """The learner for a family of finite MDPs."""
         return QLearning(*table_shape(family), self.gamma, self.step_size, self.epsilon, self.initial_value)

@@ -57,6 +57,6 @@ class RMaxOptions(eqx.Module):
     """Tries after which a state and action are known."""
 
     def build(self, family: AbstractFamily) -> RMax:
-        """The learner for a family whose observations are one-hot states."""
+        """The learner for a family of finite MDPs."""
         horizon = family.episode_length
         return RMax(MDPPrior(*table_shape(family)), horizon, self.max_reward, self.known_after)

@@ -8,7 +8,8 @@ mean), and m the mean of the prior N(m, 1)::
 """
 
 import abc
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -141,18 +142,58 @@ def count_visits(seen: Visits, trajectory: Trajectory) -> Visits:
     return Visits(seen.transitions + transitions, seen.reward + reward)
 
 
+class InStates(AbstractLearner[None, Any, Any]):
+    """A tabular learner in an environment whose observations show the state, but not as one-hot vectors."""
+
+    learner: AbstractLearner[None, Any, Any]
+    """The learner, which sees one-hot states."""
+    state_of: Callable[[Array], Int[Array, "*axes"]]
+    """From an observation to the number of the state."""
+    num_states: int
+    """S."""
+
+    def init(self, params: None, *, key: Key[Array, ""]) -> Any:
+        """The learner's own."""
+        return self.learner.init(params, key=key)
+
+    def init_carry(self, params: None) -> Any:
+        """The learner's own."""
+        return self.learner.init_carry(params)
+
+    def act(
+        self, params: None, state: Any, carry: Any, timestep: TimeStep, *, key: Key[Array, ""]
+    ) -> tuple[Action, Any, Any]:
+        """What the learner does in this state."""
+        return self.learner.act(params, state, carry, timestep._replace(obs=self._shown(timestep.obs)), key=key)
+
+    def update(self, params: None, state: Any, trajectory: Trajectory, *, key: Key[Array, ""]) -> tuple[Any, Info]:
+        """What the learner makes of this block."""
+        timestep = trajectory.timestep._replace(obs=self._shown(trajectory.timestep.obs))
+        shown = trajectory._replace(timestep=timestep, next_obs=self._shown(trajectory.next_obs))
+        return self.learner.update(params, state, shown, key=key)
+
+    def _shown(self, obs: Any) -> Float[Array, "*axes S"]:
+        return jax.nn.one_hot(self.state_of(obs), self.num_states)
+
+
+def in_states(learner: AbstractLearner[None, Any, Any], family: AbstractFamily) -> AbstractLearner[None, Any, Any]:
+    """``learner``, shown one-hot states whatever the family's observations of them look like."""
+    state_of = getattr(family.env, "state_of", None)
+    return learner if state_of is None else InStates(learner, state_of, table_shape(family)[0])
+
+
 def table_shape(family: AbstractFamily) -> tuple[int, int]:
     """Numbers of states and actions of a family of finite MDPs; a bandit has one state.
 
     Raises:
-        InvalidArgument: the family is not one of those whose observations are one-hot states.
+        InvalidArgument: observations do not show which of finitely many states this is.
     """
     spec = family.env.spec
     bandit = isinstance(spec.obs, jax.ShapeDtypeStruct) and spec.obs.shape == (1,)
     num_states = 1 if bandit else getattr(family.env, "num_states", None)
     if num_states is None or spec.num_actions is None:
         raise InvalidArgument(
-            f"tabular learners need one-hot states, and {type(family).__name__} has other observations: choose "
-            "--family random-mdp"
+            f"tabular learners need to see which of finitely many states they are in, and {type(family).__name__} does "
+            "not show it: choose --family random-mdp, grid-navigation or dark-room"
         )
     return num_states, spec.num_actions

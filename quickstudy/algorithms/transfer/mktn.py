@@ -107,13 +107,11 @@ def fit_inner(
 
 
 def act_by_draw(
-    params: TransferParams, head: Head, draw: Float[Array, " D"], obs: Float[Array, " F"], *, key: Key[Array, ""]
+    params: TransferParams, head: Head, draw: Float[Array, " D"], obs: Float[Array, " F"]
 ) -> Int[Array, ""]:
-    """Phase 3: the greedy action of the value function ``head.mean + head.root @ draw``, or with ε a random one."""
-    k_explore, k_random = jax.random.split(key)
+    """Phase 3: the greedy action of the value function ``head.mean + head.root @ draw``."""
     values = params.knowledge(obs).action_values(head.mean + head.root @ draw)
-    random = jax.random.randint(k_random, (), 0, values.shape[0])
-    return jnp.where(jax.random.bernoulli(k_explore, params.epsilon), random, jnp.argmax(values)).astype(jnp.int32)
+    return jnp.argmax(values).astype(jnp.int32)
 
 
 class Lesson(NamedTuple):
@@ -149,6 +147,8 @@ class TransferLearner(AbstractLearner[TransferParams, TaskValues, Float[Array, "
     """What the agent does inside one task. The carry is the standard normal draw of the episode."""
 
     inner: InnerNetwork = InnerNetwork()
+    epsilon: float = 0.0
+    """Share of random actions."""
 
     def init(self, params: TransferParams, *, key: Key[Array, ""]) -> TaskValues:
         """Nothing seen: the prior."""
@@ -170,10 +170,12 @@ class TransferLearner(AbstractLearner[TransferParams, TaskValues, Float[Array, "
         *,
         key: Key[Array, ""],
     ) -> tuple[Action, Float[Array, " D"], None]:
-        """Follow this episode's value function."""
-        k_draw, k_act = jax.random.split(key)
+        """Follow this episode's value function, or with ε do anything."""
+        k_draw, k_explore, k_random = jax.random.split(key, 3)
         draw = jnp.where(timestep.first, jax.random.normal(k_draw, carry.shape), carry)
-        return act_by_draw(params, state.head, draw, flat_obs(timestep.obs), key=k_act), draw, None
+        action = act_by_draw(params, state.head, draw, flat_obs(timestep.obs))
+        random = jax.random.randint(k_random, (), 0, params.knowledge.num_actions)
+        return jnp.where(jax.random.bernoulli(k_explore, self.epsilon), random, action), draw, None
 
     def update(
         self, params: TransferParams, state: TaskValues, trajectory: Trajectory, *, key: Key[Array, ""]
@@ -206,9 +208,9 @@ class MKTN(AbstractMetaAlgorithm):
     learning_rate: float = 5e-3
     """Adam's step size; it falls linearly to a tenth."""
     anneal_steps: int = 600
-    """Meta-updates over which the learning rate and ε fall."""
-    epsilon: float = 0.15
-    """ε, the share of random actions, at the start of meta-training; 0 at its end."""
+    """Meta-updates over which the learning rate falls."""
+    epsilon: float = 0.7
+    """ε, the share of random actions in the trials of meta-training: what is never seen is not known."""
     prior_rate: float = 0.1
     """How far w_0 and Λ move, in a meta-update, to the moments of the heads of its lessons."""
     num_lessons: int = 128
@@ -221,7 +223,9 @@ class MKTN(AbstractMetaAlgorithm):
     """Transitions of each of them in a step of Adam, drawn at random."""
     trial_factor: int = 2
     """How many of the family's trials, end to end in one task, a trial of meta-training is as long as."""
-    num_trials: int = 512
+    train_block_length: int = 1
+    """Steps between two updates in a trial of meta-training; 0 for one episode. Updates are what such a trial costs."""
+    num_trials: int = 2048
     """M, trials that are kept over meta-updates."""
 
     def __check_init__(self):
@@ -249,14 +253,18 @@ class MKTN(AbstractMetaAlgorithm):
         """The inner loop with this method's hyperparameters."""
         return TransferLearner(self.inner)
 
+    @property
+    def explorer(self) -> TransferLearner:
+        """The inner loop with random actions: what it never sees across tasks is never known."""
+        return TransferLearner(self.inner, self.epsilon)
+
     def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
         """A fresh network, the prior at its start, and no trials."""
         if spec.num_actions is None:
             raise InvalidArgument("mktn needs discrete actions, and this family's are continuous")
         size = num_obs_features(spec)
         knowledge = MetaKnowledge(size, spec.num_actions, width=self.width, num_features=self.num_features, key=key)
-        epsilon = jnp.asarray(self.epsilon, jnp.float32)
-        params = TransferParams(knowledge, jnp.zeros(self.num_features), self._log_precision, epsilon)
+        params = TransferParams(knowledge, jnp.zeros(self.num_features), self._log_precision)
         opt_state = self._optimizer().init(eqx.filter(knowledge, eqx.is_inexact_array))
         store = empty_store(self.num_trials, empty_memory(self.inner.capacity, size))
         return MetaState(params, opt_state, jnp.zeros((), jnp.int32), store)
@@ -272,9 +280,7 @@ class MKTN(AbstractMetaAlgorithm):
         prior_mean, log_precision = state.params.prior_mean, state.params.log_precision
         if self.prior == "learned":
             prior_mean, log_precision = self._moments(prior_mean, log_precision, lessons.head)
-        left = jnp.maximum(1 - (state.step + 1) / self.anneal_steps, 0.0)
-        epsilon = (self.epsilon * left).astype(jnp.float32)
-        params = TransferParams(knowledge, prior_mean, log_precision, epsilon)
+        params = TransferParams(knowledge, prior_mean, log_precision)
         return MetaState(params, opt_state, state.step + 1, store), info
 
     def _lessons(self, params: TransferParams, store: TrialStore, *, key: Key[Array, ""]) -> Lesson:
@@ -286,8 +292,8 @@ class MKTN(AbstractMetaAlgorithm):
 
     def budgets(self, family: AbstractFamily) -> Budgets:
         """Trials of training are longer than those of the evaluation: what is hard to find must be found in some."""
-        test = self.inner.budget(family)
-        return Budgets(test._replace(num_blocks=self.trial_factor * test.num_blocks), test)
+        train = family.trial_in_blocks(self.train_block_length, option="train_block_length")
+        return Budgets(train._replace(num_blocks=self.trial_factor * train.num_blocks), self.inner.budget(family))
 
     @property
     def _log_precision(self) -> Float[Array, " D"]:

@@ -53,13 +53,11 @@ class TransferParams(eqx.Module):
         knowledge: from an observation to q_K and ψ.
         prior_mean: w_0.
         log_precision: logarithms of the diagonal of Λ.
-        epsilon: probability of a random action; it falls during meta-training.
     """
 
     knowledge: MetaKnowledge
     prior_mean: Float[Array, " D"]
     log_precision: Float[Array, " D"]
-    epsilon: Float[Array, ""]
 
 
 class Head(NamedTuple):

@@ -5,11 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from quickstudy import catalog
 from quickstudy.algorithms.baselines.q_learning import QLearning, QTable
-from quickstudy.algorithms.baselines.rmax import RMax
-from quickstudy.algorithms.baselines.tabular import MDPPrior, Visits
+from quickstudy.algorithms.baselines.rmax import RMax, RMaxOptions
+from quickstudy.algorithms.baselines.tabular import MDPPrior, Visits, table_shape
+from quickstudy.envs.gridworld import GridNavigation
+from quickstudy.envs.point import PointNavigation
 from quickstudy.errors import InvalidArgument
 from quickstudy.planning.dynamic_programming import TabularMDP, value_iteration
+from quickstudy.trial import run_trial
 from quickstudy.types import TimeStep, Trajectory
 
 SUCCESSOR = jnp.asarray([[1, 0, 0], [2, 0, 1], [3, 1, 0], [3, 0, 2]])
@@ -45,6 +49,17 @@ def test_rmax_reaches_the_exact_optimum_with_few_steps_lost():
     assert optimum == pytest.approx(5.0)
     # Twelve pairs are to be tried, so no more than twelve episodes can hold a surprise.
     np.testing.assert_allclose(returns[-6:], optimum, rtol=1e-6)
+
+
+def test_rmax_explores_a_grid_that_shows_coordinates_and_then_goes_straight_to_the_goal():
+    family = GridNavigation(size=3, horizon=6, num_episodes=20)
+    entry = catalog.method("r-max")
+    method = entry.build(RMaxOptions(max_reward=1.0), family)
+    goal = jnp.asarray(8)
+    trial = run_trial(method.learner, None, family.env, goal, family.trial_in_blocks(1), key=jax.random.key(0))
+    returns = np.asarray(trial.trajectory.reward).reshape(20, 6).sum(1)
+    assert returns[0] < 0
+    np.testing.assert_allclose(returns[-3:], family.env.goal_known_return(goal), rtol=1e-5)
 
 
 def _block(states, actions, rewards, successors, terminated) -> Trajectory:
@@ -98,5 +113,7 @@ def test_bad_inputs_are_refused():
         RMax(MDPPrior(2, 2), 3, 1.0, known_after=0)
     with pytest.raises(InvalidArgument, match=r"gamma must lie in \[0, 1\], got 1.5"):
         QLearning(2, 2, gamma=1.5)
+    with pytest.raises(InvalidArgument, match="tabular learners need to see which of finitely many states"):
+        table_shape(PointNavigation())
     with pytest.raises(InvalidArgument, match="num_states must be a whole number"):
         QLearning(0, 2)

@@ -13,11 +13,11 @@ from quickstudy.envs.gridworld import GridNavigation
 from quickstudy.envs.point import PointNavigation
 from quickstudy.errors import InvalidArgument
 from quickstudy.trial import run_trial
-from quickstudy.types import Budget
+from quickstudy.types import Budget, TimeStep
 
 GRID = GridNavigation(size=3, horizon=4, num_episodes=3)
 INNER = InnerNetwork(capacity=12, gamma=0.6, num_sweeps=3, noise=0.4)
-METHOD = MKTN(width=8, num_features=4, inner=INNER, epsilon=0.0)
+METHOD = MKTN(width=8, num_features=4, inner=INNER)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,6 @@ def params():
         params.knowledge,
         jax.random.normal(k_mean, (4,)),
         jax.random.normal(k_precision, (4,)),
-        params.epsilon,
     )
 
 
@@ -99,12 +98,13 @@ def test_actions_are_greedy_for_the_draw_unless_they_explore(params):
     head = prior_head(params, INNER)
     draw, obs = jnp.arange(4.0), jax.nn.one_hot(2, 6)
     values = params.knowledge(obs).action_values(head.mean + head.root @ draw)
-    keys = jax.random.split(jax.random.key(0), 50)
-    actions = jax.vmap(lambda k: act_by_draw(params, head, draw, obs, key=k))(keys)
-    np.testing.assert_array_equal(actions, jnp.argmax(values))
-    exploring = params.__class__(params.knowledge, params.prior_mean, params.log_precision, jnp.ones(()))
-    actions = jax.vmap(lambda k: act_by_draw(exploring, head, draw, obs, key=k))(keys)
-    assert set(np.asarray(actions).tolist()) == set(range(5))
+    assert act_by_draw(params, head, draw, obs) == jnp.argmax(values)
+    timestep = TimeStep(obs, jnp.asarray(0), jnp.zeros(()), jnp.asarray(False))
+    keys = jax.random.split(jax.random.key(0), 100)
+    for learner, share in ((METHOD.learner, 1.0), (METHOD.explorer, 0.3 + 0.7 / 5)):
+        state = learner.init(params, key=keys[0])
+        act = lambda key, learner=learner, state=state: learner.act(params, state, draw, timestep, key=key)[0]
+        assert np.mean(jax.vmap(act)(keys) == jnp.argmax(values)) == pytest.approx(share, abs=0.15)
 
 
 def test_a_lesson_has_the_head_of_all_data_and_the_loss_is_what_it_misses(params):
