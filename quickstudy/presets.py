@@ -51,6 +51,8 @@ BANDIT_PPO = {
     "trace": 0.95,
 }
 
+MDP_10_VALUES = {"random": 100.1, "PSRL": 138.1, "BEB": 150.2, "RL²": 156.2, "BEB replanned (exact)": 162.8}
+
 GRID_VALUES = {"posterior sampling (exact)": 32.32, "optimum (exact)": 37.21, "goal known (exact)": 44.29}
 
 ASSOCIATIVE = {"width": 32, "associative": True}
@@ -192,7 +194,9 @@ MKTN_ABLATIONS: dict[str, dict[str, Any]] = {
 """What each takes away from MKTN, by name."""
 
 
-def _on_grid(method: str, what: str, options: dict[str, Any], num_steps: int = 120) -> Preset:
+def _on_grid(
+    method: str, what: str, options: dict[str, Any], *, num_steps: int = 120, num_test_tasks: int = 1024
+) -> Preset:
     """A value learner on VariBAD's grid."""
     return Preset(
         summary=f"{method} on VariBAD's grid: {what}",
@@ -200,7 +204,7 @@ def _on_grid(method: str, what: str, options: dict[str, Any], num_steps: int = 1
         family="grid-navigation",
         num_steps=num_steps,
         num_tasks=64,
-        num_test_tasks=4096,
+        num_test_tasks=num_test_tasks,
         method_options=options,
         published=GRID_VALUES,
         source="setting: Zintgraf et al. 2020, arXiv:1910.08348",
@@ -289,7 +293,7 @@ PRESETS = {
         num_test_tasks=4096,
         method_options={**ASSOCIATIVE, "readout": 128, "ppo": {**MDP_PPO, "anneal_steps": 200}},
         family_options={"num_episodes": 10},
-        published={"random": 100.1, "PSRL": 138.1, "BEB": 150.2, "RL²": 156.2, "BEB replanned (exact)": 162.8},
+        published=MDP_10_VALUES,
         source=DUAN,
     ),
     "mdp-25": Preset(
@@ -319,8 +323,27 @@ PRESETS = {
         published=GRID_VALUES,
         source="setting: Zintgraf et al. 2020, arXiv:1910.08348",
     ),
-    "grid-mktn": _on_grid("mktn", "4 episodes of 15 steps", GRID_MKTN),
+    "grid-mktn": _on_grid("mktn", "4 episodes of 15 steps", GRID_MKTN, num_test_tasks=4096),
     **{f"grid-mktn-{name}": _on_grid("mktn", name, GRID_MKTN | options) for name, options in MKTN_ABLATIONS.items()},
+    "mdp-10-mktn": Preset(
+        summary="MKTN in random MDPs, 10 episodes",
+        method="mktn",
+        family="random-mdp",
+        num_steps=100,
+        num_tasks=64,
+        num_test_tasks=512,
+        method_options={
+            "num_features": 64,
+            "anneal_steps": 100,
+            "trial_factor": 1,
+            "train_block_length": 5,
+            "epsilon": 0.5,
+            "inner": {"capacity": 100, "noise": 0.6, "gamma": 0.8, "spread": 0.5},
+        },
+        family_options={"num_episodes": 10},
+        published=MDP_10_VALUES,
+        source=DUAN,
+    ),
     "grid-dqn": _on_grid("dqn", "from scratch", {"epsilon_steps": 60}, num_steps=1),
     "grid-fine-tuned-dqn": _on_grid("fine-tuned-dqn", "one network for all tasks, then in each", {}),
     "grid-r-max": _on_grid("r-max", "from scratch", {"max_reward": 1.0}, num_steps=1),

@@ -25,8 +25,8 @@ functions, in the order of the article that the method comes from:
    a* is that of the posterior mean, so the regression is repeated J times. The prior is the knowledge's guidance: with
    no data the agent acts on knowledge alone, and its pull fades as data come.
 
-3. `act_by_draw`: ``φ + Σ^½ z`` is a plausible value function; the agent follows it greedily. z ~ N(0, 1) is drawn at
-   the beginning of an episode and kept; φ and Σ move with every update, so behaviour shifts within the episode.
+3. `act_by_draw`: ``φ + Σ^½ z`` is a plausible value function; the agent follows it greedily. z ~ N(0, spread²) is
+   drawn at the beginning of an episode and kept; φ and Σ move with every update, so behaviour shifts within the episode.
 
 Differs from the paper:
 
@@ -144,7 +144,7 @@ def knowledge_loss(knowledge: MetaKnowledge, lesson: Lesson, inner: InnerNetwork
 
 
 class TransferLearner(AbstractLearner[TransferParams, TaskValues, Float[Array, " D"]]):
-    """What the agent does inside one task. The carry is the standard normal draw of the episode."""
+    """What the agent does inside one task. The carry is the draw z of the episode."""
 
     inner: InnerNetwork = InnerNetwork()
     epsilon: float = 0.0
@@ -172,7 +172,7 @@ class TransferLearner(AbstractLearner[TransferParams, TaskValues, Float[Array, "
     ) -> tuple[Action, Float[Array, " D"], None]:
         """Follow this episode's value function, or with ε do anything."""
         k_draw, k_explore, k_random = jax.random.split(key, 3)
-        draw = jnp.where(timestep.first, jax.random.normal(k_draw, carry.shape), carry)
+        draw = jnp.where(timestep.first, self.inner.spread * jax.random.normal(k_draw, carry.shape), carry)
         action = act_by_draw(params, state.head, draw, flat_obs(timestep.obs))
         random = jax.random.randint(k_random, (), 0, params.knowledge.num_actions)
         return jnp.where(jax.random.bernoulli(k_explore, self.epsilon), random, action), draw, None
