@@ -121,7 +121,15 @@ ROLLOUTS = {
         family_options={"num_episodes": 4},
         methods={"mpo": {"first_block_weight": 1.0, "credit": 1.0}, **BY_ADAM},
     ),
-    "rotated-point": Rollouts("rotated-point-navigation", 400, 40, 5_120_000, 0.1, 0.05, methods=BY_ADAM),
+    "rotated-point": Rollouts(
+        "rotated-point-navigation",
+        400,
+        40,
+        5_120_000,
+        0.1,
+        0.05,
+        methods={"fine-tuned-ppo": {"task_ppo": {"learning_rate": 3e-3}}, **BY_ADAM},
+    ),
     "point-one": Rollouts("point-navigation", 100, 100, 8_000_000, 0.1, inner={"num_streams": 1}),
     "bandit-updates": Rollouts(
         "bernoulli-bandit",

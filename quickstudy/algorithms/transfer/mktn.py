@@ -26,7 +26,7 @@ functions, in the order of the article that the method comes from:
    no data the agent acts on knowledge alone, and its pull fades as data come.
 
 3. `act_by_draw`: ``φ + Σ^½ z`` is a plausible value function; the agent follows it greedily. z ~ N(0, spread²) is
-   drawn at the beginning of an episode and kept; φ and Σ move with every update, so behaviour shifts within the episode.
+   drawn when an episode begins and kept; φ and Σ move with every update, so behaviour shifts within the episode.
 
 Differs from the paper:
 

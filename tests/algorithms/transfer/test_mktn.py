@@ -1,5 +1,6 @@
 """MKTN: the memory by hand, the head against Gaussian conditioning, its reductions, and every bad input."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -107,6 +108,17 @@ def test_actions_are_greedy_for_the_draw_unless_they_explore(params):
         assert np.mean(jax.vmap(act)(keys) == jnp.argmax(values)) == pytest.approx(share, abs=0.15)
 
 
+def test_the_spread_says_how_far_a_draw_is_from_the_mean(params):
+    timestep = TimeStep(jax.nn.one_hot(2, 6), jnp.asarray(0), jnp.zeros(()), jnp.asarray(True))
+    draws = []
+    for spread in (0.0, 1.0, 2.0):
+        learner = TransferLearner(eqx.tree_at(lambda inner: inner.spread, INNER, spread))
+        state = learner.init(params, key=jax.random.key(0))
+        draws.append(learner.act(params, state, jnp.zeros(4), timestep, key=jax.random.key(1))[1])
+    np.testing.assert_array_equal(draws[0], np.zeros(4))
+    np.testing.assert_allclose(draws[2], 2 * draws[1], rtol=1e-6)
+
+
 def test_a_lesson_has_the_head_of_all_data_and_the_loss_is_what_it_misses(params):
     inner, data = InnerNetwork(capacity=12, gamma=0.6, num_sweeps=2, noise=0.4), _data()
     lesson = lesson_of(params, inner, data)
@@ -149,6 +161,8 @@ def test_the_prior_becomes_the_moments_of_heads():
         (lambda: MKTN(prior_precision=0.0), "prior_precision must be positive, got 0.0"),
         (lambda: InnerNetwork(noise=0.0), "inner.noise must be positive, got 0.0"),
         (lambda: MKTN(epsilon=1.5), r"epsilon must lie in \[0, 1\], got 1.5"),
+        (lambda: InnerNetwork(spread=-1.0), "inner.spread must be at least 0, got -1.0"),
+        (lambda: MKTN(train_block_length=7).budgets(GRID), "train_block_length=7 must divide the 12 steps"),
         (lambda: MKTN(prior_rate=0.0), r"prior_rate must lie in \(0, 1\], got 0.0"),
         (lambda: InnerNetwork(gamma=1.0), r"inner.gamma must lie in \[0, 1\), got 1.0"),
         (lambda: InnerNetwork(guidance=0.0), "inner.guidance must be positive, or the prior is improper; got 0.0"),
