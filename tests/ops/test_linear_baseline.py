@@ -1,5 +1,6 @@
 """The linear-feature baseline, by hand and against NumPy."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -83,3 +84,16 @@ def test_an_agent_that_never_moves_leaves_finite_weights(position):
     features = jnp.stack([time_features(jnp.array([position, -position]), jnp.asarray(t)) for t in range(100)])
     target = jnp.asarray(RNG.normal(size=100), jnp.float32)
     assert np.isfinite(fit_linear(features, target, 1e-5)).all()
+
+
+def test_features_that_never_change_leave_finite_weights():
+    """What an oracle is shown of its task: columns that are multiples of each other, in many tasks."""
+
+    def weights(key):
+        k_position, k_task, k_target = jax.random.split(key, 3)
+        position = jnp.cumsum(0.2 * jax.random.normal(k_position, (20, 20, 2)), axis=1).reshape(-1, 2)
+        obs = jnp.concatenate([position, jnp.broadcast_to(jax.random.normal(k_task, (6,)), (400, 6))], axis=-1)
+        features = jax.vmap(time_features)(obs, jnp.tile(jnp.arange(20), 20))
+        return fit_linear(features, jax.random.normal(k_target, (400,)), 1e-5)
+
+    assert np.isfinite(jax.jit(jax.vmap(weights))(jax.random.split(jax.random.key(0), 500))).all()
