@@ -2,12 +2,14 @@
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from quickstudy.collect.base import AbstractCollector
-from quickstudy.errors import require_positive
+from quickstudy.errors import InvalidArgument, require_positive
 from quickstudy.learner import AbstractLearner
-from quickstudy.types import Action, Budget, Snapshot, TimeStep, Trial
+from quickstudy.types import Action, Budget, Snapshot, Spec, TimeStep, Trajectory, Trial
 
 
 class Adapted(eqx.Module):
@@ -48,6 +50,7 @@ def adapt(
     *,
     key: Key[Array, ""],
     start: Snapshot | None = None,
+    demonstrations: Trajectory | None = None,
 ) -> Adapted:
     """Run ``learner`` in one task, from scratch or on from ``start``, and return it adapted.
 
@@ -61,11 +64,72 @@ def adapt(
         budget: how long it may learn.
         key: randomness of the learner and the environment.
         start: ``Adapted.final`` of an earlier call.
+        demonstrations: transitions ``[T, N, ...]`` of someone else in this task, an expert perhaps, which the learner
+            learns from before it acts; ``aux`` is not used.
+
+    Raises:
+        InvalidArgument: a count below 1, or demonstrations that this learner or this family cannot take.
     """
     require_positive(**budget.counts)
+    if demonstrations is not None:
+        check_demonstrations(learner, params, collector.spec, demonstrations)
+        k_taught, key = jax.random.split(key)
+        start = taught(learner, params, collector.spec, demonstrations, budget.num_streams, key=k_taught, start=start)
     add_axis = lambda x: x[None] if eqx.is_array(x) else x
     batch = jax.tree.map(add_axis, task)
     trial = collector.collect(
         learner, params, batch, budget, key=key, start=None if start is None else jax.tree.map(add_axis, start)
     )
     return Adapted(learner, params, trial)
+
+
+def taught(
+    learner: AbstractLearner,
+    params: PyTree,
+    spec: Spec,
+    demonstrations: Trajectory,
+    num_streams: int,
+    *,
+    key: Key[Array, ""],
+    start: Snapshot | None = None,
+) -> Snapshot:
+    """Where a learner stands that was shown ``demonstrations`` before it acts, from scratch or at ``start``."""
+    k_init, k_update = jax.random.split(key)
+    if start is None:
+        streams = lambda x: jnp.broadcast_to(x, (num_streams, *jnp.shape(x)))
+        blank = lambda shape: jax.tree.map(lambda x: jnp.zeros((num_streams, *x.shape), x.dtype), shape)
+        first = jnp.ones(num_streams, bool)
+        timestep = TimeStep(blank(spec.obs), blank(spec.action), jnp.zeros(num_streams), first)
+        carry = jax.tree.map(streams, learner.init_carry(params))
+        start = Snapshot(learner.init(params, key=k_init), carry, timestep, None)
+    state, _ = learner.update(params, start.state, demonstrations._replace(aux=None), key=k_update)
+    return start._replace(state=state)
+
+
+def check_demonstrations(learner: AbstractLearner, params: PyTree, spec: Spec, demonstrations: Trajectory) -> None:
+    """Raise `InvalidArgument` where ``demonstrations`` are nothing that ``learner`` can learn from."""
+    blank = lambda shape: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shape)
+    timestep = TimeStep(blank(spec.obs), blank(spec.action), jnp.zeros(()), jnp.ones((), bool))
+    key = jax.random.key(0)
+    act = lambda params: learner.act(
+        params, learner.init(params, key=key), learner.init_carry(params), timestep, key=key
+    )
+    if jax.tree.leaves(eqx.filter_eval_shape(act, params)[2]):
+        raise InvalidArgument(
+            f"demonstrations: {type(learner).__name__} learns from what it recorded while it acted, and others did "
+            "not record that: choose a method that learns from transitions alone, such as mktn or dqn"
+        )
+    shape = np.shape(demonstrations.reward)
+    if len(shape) != 2 or 0 in shape:
+        raise InvalidArgument(f"demonstrations.reward must be [T, N], steps and streams, got {list(shape)}")
+    parts = (("timestep.obs", demonstrations.timestep.obs, spec.obs), ("action", demonstrations.action, spec.action))
+    for name, got, one in (*parts, ("next_obs", demonstrations.next_obs, spec.obs)):
+        wanted = [(*shape, *leaf.shape) for leaf in jax.tree.leaves(one)]
+        found = [np.shape(leaf) for leaf in jax.tree.leaves(got)]
+        if wanted != found:
+            raise InvalidArgument(f"demonstrations.{name} must be of shape {wanted}, got {found}")
+    bad = np.argwhere(~np.isfinite(np.asarray(demonstrations.reward)))
+    if bad.size:
+        step, stream = bad[0]
+        value = demonstrations.reward[step, stream]
+        raise InvalidArgument(f"demonstrations.reward must be finite, got {value} at step {step} of stream {stream}")
