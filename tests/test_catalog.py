@@ -41,11 +41,12 @@ def test_thompson_refuses_a_family_without_arms():
 
 
 @pytest.mark.parametrize("name", ["r-max", "q-learning"])
-def test_tabular_learners_refuse_a_family_without_one_hot_states(name):
-    entry, grid = catalog.method(name), catalog.family("grid-navigation").load()()
+def test_tabular_learners_refuse_a_family_that_does_not_show_its_state(name):
+    entry, hidden = catalog.method(name), catalog.family("dark-key-to-door").load()()
     with pytest.raises(InvalidArgument, match="choose --family random-mdp"):
-        entry.build(entry.load()(), grid)
-    entry.build(entry.load()(), catalog.family("random-mdp").load()())
+        entry.build(entry.load()(), hidden)
+    for family in ("random-mdp", "grid-navigation", "dark-room", "bernoulli-bandit"):
+        entry.build(entry.load()(), catalog.family(family).load()())
 
 
 @pytest.mark.parametrize("name", PRESETS)

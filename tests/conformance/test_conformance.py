@@ -196,7 +196,7 @@ def test_a_stopped_trial_goes_on_as_if_it_had_not_stopped(method):
 
     def trial(num_blocks, start, seed):
         key = jax.random.key(seed)
-        return run(SelfSeeded(algorithm.learner), params, env, task, Budget(num_blocks, 2, 2), key=key, start=start)
+        return run(SelfSeeded(algorithm.explorer), params, env, task, Budget(num_blocks, 2, 2), key=key, start=start)
 
     whole, before = trial(3, None, 0), trial(1, None, 0)
     after = trial(2, before.final, 1)
