@@ -31,3 +31,11 @@ class AbstractEnv(eqx.Module, Generic[TaskT, EnvStateT]):
     @abc.abstractmethod
     def step(self, task: TaskT, state: EnvStateT, action: Action, *, key: Key[Array, ""]) -> tuple[EnvStateT, EnvStep]:
         """Take one action. The state of an episode that ended need not be stepped again."""
+
+
+class AbstractObservedEnv(AbstractEnv[TaskT, EnvStateT]):
+    """An environment whose observation says all that its dynamics depend on: what a planner can step from."""
+
+    @abc.abstractmethod
+    def state_at(self, obs: Obs) -> EnvStateT:
+        """The state that shows ``obs``, at the start of an episode's clock."""

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from quickstudy.algorithms.baselines.random import RandomLearner
-from quickstudy.envs.base import AbstractEnv
+from quickstudy.envs.base import AbstractObservedEnv
 from quickstudy.envs.replay import episode_paths, plain
 from quickstudy.errors import InvalidArgument, require_positive, unknown
 from quickstudy.family import AbstractFamily, AbstractYardstick
@@ -43,7 +43,7 @@ class PointState(NamedTuple):
     time: Int[Array, ""]
 
 
-class PointEnv(AbstractEnv[PointTask, PointState]):
+class PointEnv(AbstractObservedEnv[PointTask, PointState]):
     """Starts at the origin and moves by the action, clipped to [-1, 1]², rotated, and scaled to `STEP_LENGTH`.
 
     The observation is the position. Rewards are judged after the move: minus the squared distance to the goal, or,
@@ -73,6 +73,9 @@ class PointEnv(AbstractEnv[PointTask, PointState]):
         return state, EnvStep(
             state.position, self._reward(distance), self._reached(distance), state.time >= self.horizon
         )
+
+    def state_at(self, obs: Float[Array, " 2"]) -> PointState:
+        return PointState(obs, jnp.zeros((), jnp.int32))
 
     def goal_known_return(self, task: PointTask) -> Float[Array, ""]:
         """The return of an episode in which every actuator heads for the goal at full strength: the best there is.

@@ -49,6 +49,18 @@ def test_a_dense_episode_ends_within_a_hundredth_of_the_goal():
     assert not bool(steps[1].truncated)
 
 
+def test_the_state_of_an_observation_goes_on_as_the_episode_does():
+    env = RotatedPointNavigation().env
+    task = RotatedPointNavigation().tasks("test").sample(key=jax.random.key(0))
+    state, _ = env.reset(task, key=KEY)
+    state, out = env.step(task, state, jnp.array([0.3, -0.7]), key=KEY)
+    action = jnp.array([-0.2, 0.9])
+    _, expected = env.step(task, state, action, key=KEY)
+    _, found = env.step(task, env.state_at(out.obs), action, key=KEY)
+    np.testing.assert_array_equal(found.obs, expected.obs)
+    assert found.reward == expected.reward
+
+
 def test_the_clock_truncates_at_the_horizon():
     steps = play(SparsePointNavigation(horizon=3).env, task(1.0, 0.0), [(0.0, 0.0)] * 3)
     assert [bool(s.truncated) for s in steps] == [False, False, True]
