@@ -202,9 +202,7 @@ MKTN_ABLATIONS: dict[str, dict[str, Any]] = {
 """What each takes away from MKTN, by name."""
 
 
-def _on_grid(
-    method: str, what: str, options: dict[str, Any], *, num_steps: int = 120, num_test_tasks: int = 1024
-) -> Preset:
+def _on_grid(method: str, what: str, options: dict[str, Any], *, num_steps: int = 120) -> Preset:
     """A value learner on VariBAD's grid."""
     return Preset(
         summary=f"{method} on VariBAD's grid: {what}",
@@ -212,7 +210,7 @@ def _on_grid(
         family="grid-navigation",
         num_steps=num_steps,
         num_tasks=64,
-        num_test_tasks=num_test_tasks,
+        num_test_tasks=1024,
         method_options=options,
         published=GRID_VALUES,
         source="setting: Zintgraf et al. 2020, arXiv:1910.08348",
@@ -331,7 +329,7 @@ PRESETS = {
         published=GRID_VALUES,
         source="setting: Zintgraf et al. 2020, arXiv:1910.08348",
     ),
-    "grid-mktn": _on_grid("mktn", "4 episodes of 15 steps", GRID_MKTN, num_test_tasks=4096),
+    "grid-mktn": _on_grid("mktn", "4 episodes of 15 steps", GRID_MKTN),
     **{f"grid-mktn-{name}": _on_grid("mktn", name, GRID_MKTN | options) for name, options in MKTN_ABLATIONS.items()},
     "mdp-10-mktn": Preset(
         summary="MKTN in random MDPs, 10 episodes",
@@ -351,6 +349,23 @@ PRESETS = {
         family_options={"num_episodes": 10},
         published=MDP_10_VALUES,
         source=DUAN,
+    ),
+    "point-mktn": Preset(
+        summary="MKTN on MAML's point navigation, 4 episodes of at most 100 steps",
+        method="mktn",
+        family="point-navigation",
+        num_steps=80,
+        num_tasks=32,
+        num_test_tasks=512,
+        method_options={
+            "anneal_steps": 80,
+            "trial_factor": 1,
+            "train_block_length": 5,
+            "epsilon": 0.5,
+            "num_gradient_steps": 300,
+            "lesson_rows": 64,
+            "inner": {"block_length": 5, "capacity": 400, "noise": 0.02, "spread": 0.3},
+        },
     ),
     "grid-dqn": _on_grid("dqn", "from scratch", {"epsilon_steps": 60}, num_steps=1),
     "grid-fine-tuned-dqn": _on_grid("fine-tuned-dqn", "one network for all tasks, then in each", {}),

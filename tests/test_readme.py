@@ -12,7 +12,7 @@ def blocks(language: str) -> list[str]:
 
 def test_the_two_commands_are_given():
     install = "python3 -m venv .venv && .venv/bin/pip install -c constraints.txt "
-    assert f"{install}. && .venv/bin/quickstudy train rl2 --family grid-navigation\n" in blocks("bash")
+    assert f"{install}. && .venv/bin/quickstudy train mktn --family grid-navigation\n" in blocks("bash")
     assert f"{install}-e '.[test]' && .venv/bin/pytest -n 2\n" in blocks("bash")
 
 

@@ -6,22 +6,25 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, Key
 
+from quickstudy.nets.action_terms import AbstractActionTerms
 from quickstudy.nets.init import orthogonal_linear
 
 
 class Knowledge(eqx.Module):
-    """What is known of one observation before the task is: for every action a value, and the features of a correction.
+    """What is known of an observation before the task is: for every term of an action, its coefficient in q_K and ψ.
+
+    With discrete actions the terms are the actions, and a coefficient is the value of one.
 
     Attributes:
-        value: q_K(s, a), the average over tasks.
-        features: ψ(s, a): a task's own values are ``value + features @ head``.
+        value: those of q_K, the average over tasks.
+        features: those of ψ: a task's own coefficients are ``value + features @ head``.
     """
 
     value: Float[Array, "*axes A"]
     features: Float[Array, "*axes A D"]
 
     def action_values(self, head: Float[Array, " D"]) -> Float[Array, "*axes A"]:
-        """Q(s, a) of the task whose inner network is ``head``."""
+        """The coefficients of Q(s, ·) in the task whose inner network is ``head``."""
         return self.value + self.features @ head
 
 
@@ -36,27 +39,30 @@ class MetaKnowledge(eqx.Module):
     hidden: eqx.nn.Linear
     output: eqx.nn.Linear
     linear: eqx.nn.Linear
+    actions: AbstractActionTerms
     num_inputs: int = eqx.field(static=True)
-    num_actions: int = eqx.field(static=True)
     num_features: int = eqx.field(static=True)
 
-    def __init__(self, num_inputs: int, num_actions: int, *, width: int, num_features: int, key: Key[Array, ""]):
+    def __init__(
+        self, num_inputs: int, actions: AbstractActionTerms, *, width: int, num_features: int, key: Key[Array, ""]
+    ):
         k_encoder, k_hidden, k_output, k_linear = jax.random.split(key, 4)
-        num_out = num_actions * (num_features + 1)
-        scale = math.sqrt(num_actions / 2)
+        num_out = actions.num_terms * (num_features + 1)
+        scale = math.sqrt(actions.num_terms / 2)
         self.encoder = eqx.nn.Linear(num_inputs, width, key=k_encoder)
         self.hidden = orthogonal_linear(width, width, scale=math.sqrt(2), key=k_hidden)
-        self.output = _silent(orthogonal_linear(width, num_out, scale=scale, key=k_output), num_actions)
-        self.linear = _silent(orthogonal_linear(width, num_out, scale=scale, key=k_linear), num_actions)
-        self.num_inputs, self.num_actions, self.num_features = num_inputs, num_actions, num_features
+        self.output = _silent(orthogonal_linear(width, num_out, scale=scale, key=k_output), actions.num_terms)
+        self.linear = _silent(orthogonal_linear(width, num_out, scale=scale, key=k_linear), actions.num_terms)
+        self.actions, self.num_inputs, self.num_features = actions, num_inputs, num_features
 
     def __call__(self, obs: Float[Array, " F"]) -> Knowledge:
         x = jax.nn.tanh(self.encoder(obs))
         out = self.output(jax.nn.relu(self.hidden(x))) + self.linear(x)
-        value, features = out[: self.num_actions], out[self.num_actions :]
-        return Knowledge(value, features.reshape(self.num_actions, -1) / math.sqrt(self.num_features))
+        num_terms = self.actions.num_terms
+        value, features = out[:num_terms], out[num_terms:]
+        return Knowledge(value, features.reshape(num_terms, -1) / math.sqrt(self.num_features))
 
 
-def _silent(layer: eqx.nn.Linear, num_actions: int) -> eqx.nn.Linear:
+def _silent(layer: eqx.nn.Linear, num_terms: int) -> eqx.nn.Linear:
     """``layer`` with the outputs of q_K at 0."""
-    return eqx.tree_at(lambda layer: layer.weight, layer, layer.weight.at[:num_actions].set(0.0))
+    return eqx.tree_at(lambda layer: layer.weight, layer, layer.weight.at[:num_terms].set(0.0))

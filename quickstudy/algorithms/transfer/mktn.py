@@ -33,7 +33,9 @@ Differs from the paper:
 1. Both ends of a temporal difference are regressed on (Engel et al. 2005), rather than Q(s, a) on a fixed target: what
    is not known of the future then stays unknown, where a fixed target would count as an observation of it.
 2. Hence the regressors change with a*, and each of the J sweeps has a Cholesky factorisation of its own.
-3. The head is the whole inner network: the form with gradient steps is not built, nor continuous actions.
+3. The head is the whole inner network: the form with gradient steps is not built. Continuous actions have no actor:
+   q_K and ψ are parabolas in every number of an action, and so is Q, whose best action is then known in closed form
+   (`quickstudy.nets.action_terms`; quadratic action values: Gu et al. 2016, arXiv:1603.00748).
 4. σ is given: where it was learned, it grew to what the head cannot explain early on, and draws searched less.
 5. The knowledge is learned by expectation maximisation on the likelihood of all tasks' data, not by differentiating how
    earlier blocks predict later ones. By the chain rule the likelihood is what earlier data say of later data; what is
@@ -51,7 +53,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Key, PyTree
 
 from quickstudy.algorithms.memory import (
     Memory,
@@ -63,13 +65,23 @@ from quickstudy.algorithms.memory import (
     remember,
     store_trials,
 )
-from quickstudy.algorithms.transfer.parts import Head, InnerNetwork, Known, TransferParams, known_of, prior_head
-from quickstudy.errors import InvalidArgument, require_counts, require_within, unknown
+from quickstudy.algorithms.transfer.parts import (
+    Head,
+    InnerNetwork,
+    Known,
+    TransferParams,
+    along,
+    known_of,
+    prior_head,
+)
+from quickstudy.errors import require_counts, require_within, unknown
 from quickstudy.family import AbstractFamily
 from quickstudy.learner import AbstractLearner
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
+from quickstudy.nets.action_terms import action_terms
 from quickstudy.nets.features import flat_obs, num_obs_features
 from quickstudy.nets.knowledge import MetaKnowledge
+from quickstudy.ops.gaussian import from_natural
 from quickstudy.types import Action, Budgets, Info, Spec, TimeStep, Trajectory, Trial
 
 Prior = Literal["learned", "isotropic"]
@@ -92,26 +104,24 @@ def fit_inner(
         return prior_head(params, inner)
     precision = inner.guidance * jnp.exp(params.log_precision)
     discount = inner.gamma * data.discount
-    rows = jnp.arange(data.action.shape[0])
-    factor, mean = jnp.diag(precision), start
-    for _ in range(inner.num_sweeps):
-        best = jnp.argmax(jax.lax.stop_gradient(known.following.action_values(mean)), axis=-1)
-        difference = known.features - discount[:, None] * known.following.features[rows, best]
-        surprise = data.reward - known.value + discount * known.following.value[rows, best]
+
+    def sweep(mean: Float[Array, " D"]) -> Head:
+        best = jax.vmap(params.knowledge.actions.best_terms)(known.following.action_values(mean))
+        value, features = along(known.following, best)
+        difference = known.features - discount[:, None] * features
+        surprise = data.reward - known.value + discount * value
         weighted = difference * (data.weight / inner.noise**2)[:, None]
-        factor = jnp.linalg.cholesky(jnp.diag(precision) + weighted.T @ difference)
         right = precision * params.prior_mean + weighted.T @ surprise
-        mean = jax.scipy.linalg.cho_solve((factor, True), right)
-    root = jax.scipy.linalg.solve_triangular(factor, jnp.eye(mean.shape[0]), lower=True, trans="T")
-    return Head(mean, root)
+        return Head(*from_natural(jnp.diag(precision) + weighted.T @ difference, right))
+
+    first = Head(start, jnp.diag(precision))
+    return jax.lax.fori_loop(0, inner.num_sweeps, lambda _, head: sweep(head.mean), first)
 
 
-def act_by_draw(
-    params: TransferParams, head: Head, draw: Float[Array, " D"], obs: Float[Array, " F"]
-) -> Int[Array, ""]:
+def act_by_draw(params: TransferParams, head: Head, draw: Float[Array, " D"], obs: Float[Array, " F"]) -> Action:
     """Phase 3: the greedy action of the value function ``head.mean + head.root @ draw``."""
-    values = params.knowledge(obs).action_values(head.mean + head.root @ draw)
-    return jnp.argmax(values).astype(jnp.int32)
+    knowledge = params.knowledge
+    return knowledge.actions.greedy(knowledge(obs).action_values(head.mean + head.root @ draw))
 
 
 class Lesson(NamedTuple):
@@ -126,16 +136,15 @@ def lesson_of(params: TransferParams, inner: InnerNetwork, data: Transitions) ->
     """The lesson of a task, in hindsight: ``y = r + γ max_a' Q(s', a')`` with the head fitted on all of its data."""
     known = known_of(params.knowledge, data)
     head = fit_inner(params, inner, data, known, params.prior_mean)
-    best = jnp.max(known.following.action_values(head.mean), axis=-1)
+    following = known.following.action_values(head.mean)
+    best = jnp.sum(following * jax.vmap(params.knowledge.actions.best_terms)(following), axis=-1)
     return Lesson(data, head, data.reward + inner.gamma * data.discount * best)
 
 
 def knowledge_loss(knowledge: MetaKnowledge, lesson: Lesson, inner: InnerNetwork) -> tuple[Float[Array, ""], Info]:
     """Phase 1: how far a task's targets are from the average over tasks, and from what its own head says."""
     data, head, target = lesson
-    here = jax.vmap(knowledge)(data.obs)
-    rows = jnp.arange(data.action.shape[0])
-    value, features = here.value[rows, data.action], here.features[rows, data.action]
+    value, features = along(jax.vmap(knowledge)(data.obs), jax.vmap(knowledge.actions.terms)(data.action))
     mean = lambda x: jnp.sum(data.weight * x) / jnp.maximum(data.weight.sum(), 1.0)
     bias = mean(jnp.square(value - target))
     corrected = jax.lax.stop_gradient(value) + features @ head.mean
@@ -153,7 +162,8 @@ class TransferLearner(AbstractLearner[TransferParams, TaskValues, Float[Array, "
     def init(self, params: TransferParams, *, key: Key[Array, ""]) -> TaskValues:
         """Nothing seen: the prior."""
         del key
-        memory = empty_memory(self.inner.capacity, params.knowledge.num_inputs)
+        knowledge = params.knowledge
+        memory = empty_memory(self.inner.capacity, knowledge.num_inputs, knowledge.actions.action)
         blank = jax.tree.map(jnp.zeros_like, known_of(params.knowledge, memory.transitions))
         return TaskValues(memory, blank, prior_head(params, self.inner))
 
@@ -174,7 +184,7 @@ class TransferLearner(AbstractLearner[TransferParams, TaskValues, Float[Array, "
         k_draw, k_explore, k_random = jax.random.split(key, 3)
         draw = jnp.where(timestep.first, self.inner.spread * jax.random.normal(k_draw, carry.shape), carry)
         action = act_by_draw(params, state.head, draw, flat_obs(timestep.obs))
-        random = jax.random.randint(k_random, (), 0, params.knowledge.num_actions)
+        random = params.knowledge.actions.random(key=k_random)
         return jnp.where(jax.random.bernoulli(k_explore, self.epsilon), random, action), draw, None
 
     def update(
@@ -260,13 +270,11 @@ class MKTN(AbstractMetaAlgorithm):
 
     def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
         """A fresh network, the prior at its start, and no trials."""
-        if spec.num_actions is None:
-            raise InvalidArgument("mktn needs discrete actions, and this family's are continuous")
-        size = num_obs_features(spec)
-        knowledge = MetaKnowledge(size, spec.num_actions, width=self.width, num_features=self.num_features, key=key)
+        size, actions = num_obs_features(spec), action_terms(spec)
+        knowledge = MetaKnowledge(size, actions, width=self.width, num_features=self.num_features, key=key)
         params = TransferParams(knowledge, jnp.zeros(self.num_features), self._log_precision)
         opt_state = self._optimizer().init(eqx.filter(knowledge, eqx.is_inexact_array))
-        store = empty_store(self.num_trials, empty_memory(self.inner.capacity, size))
+        store = empty_store(self.num_trials, empty_memory(self.inner.capacity, size, spec.action))
         return MetaState(params, opt_state, jnp.zeros((), jnp.int32), store)
 
     def update(self, state: MetaState, trials: Trial, *, key: Key[Array, ""]) -> tuple[MetaState, Info]:

@@ -154,6 +154,26 @@ def test_the_prior_becomes_the_moments_of_heads():
     np.testing.assert_allclose(jnp.exp(-log_precision), means.var(0) + 0.09, rtol=1e-4)
 
 
+def test_continuous_actions_are_the_best_of_the_drawn_parabola():
+    family = PointNavigation(horizon=4, num_episodes=3)
+    params = METHOD.init(family.env.spec, key=jax.random.key(0)).params
+    learner, task = TransferLearner(INNER), family.tasks("test").sample(key=jax.random.key(1))
+    trial = jax.jit(lambda key: run_trial(learner, params, family.env, task, Budget(12, 1), key=key))(jax.random.key(2))
+    actions = np.asarray(trial.trajectory.action)[:, 0, 0]
+    assert actions.shape == (12, 2)
+    state, draw = trial.final.state, jnp.ones(4)
+    obs = jnp.asarray([0.1, -0.2])
+    found = act_by_draw(params, state.head, draw, obs)
+    coefficients = params.knowledge(obs).action_values(state.head.mean + state.head.root @ draw)
+    axis = np.linspace(-1.0, 1.0, 101)
+    box = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+    values = np.concatenate([np.ones((len(box), 1)), box, box**2], 1) @ np.asarray(coefficients)
+    terms = np.concatenate([np.ones(1), np.asarray(found), np.asarray(found) ** 2])
+    assert terms @ np.asarray(coefficients) >= values.max() - 1e-5
+    # What is remembered is what was done.
+    np.testing.assert_array_equal(state.memory.transitions.action, actions)
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
@@ -168,7 +188,6 @@ def test_the_prior_becomes_the_moments_of_heads():
         (lambda: InnerNetwork(guidance=0.0), "inner.guidance must be positive, or the prior is improper; got 0.0"),
         (lambda: InnerNetwork(block_length=-1), "inner.block_length must be at least 0"),
         (lambda: InnerNetwork(block_length=5).budget(GRID), "inner.block_length=5 must divide the 12 steps"),
-        (lambda: MKTN().init(PointNavigation().env.spec, key=jax.random.key(0)), "mktn needs discrete actions"),
         (lambda: remember(empty_memory(5, 6), numbered_block(0, 6)), "capacity=5 is less than the 6 transitions"),
     ],
 )
