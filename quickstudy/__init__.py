@@ -35,6 +35,7 @@ _HOMES = {
     "quickstudy.collect.host": ("HostCollector",),
     "quickstudy.envs.bandit": ("BernoulliBandit", "GaussianBandit"),
     "quickstudy.envs.base": ("AbstractEnv",),
+    "quickstudy.envs.control.cart_pole": ("CartPole",),
     "quickstudy.envs.darkroom": ("DarkKeyToDoor", "DarkRoom"),
     "quickstudy.envs.gridworld": ("GridNavigation",),
     "quickstudy.envs.host": ("HostEnv",),
