@@ -36,6 +36,8 @@ _HOMES = {
     "quickstudy.envs.bandit": ("BernoulliBandit", "GaussianBandit"),
     "quickstudy.envs.base": ("AbstractEnv",),
     "quickstudy.envs.control.cart_pole": ("CartPole",),
+    "quickstudy.envs.control.cart_pole_swing_up": ("CartPoleSwingUp",),
+    "quickstudy.envs.control.pendulum": ("Pendulum",),
     "quickstudy.envs.darkroom": ("DarkKeyToDoor", "DarkRoom"),
     "quickstudy.envs.gridworld": ("GridNavigation",),
     "quickstudy.envs.host": ("HostEnv",),

@@ -40,6 +40,8 @@ FAMILY_PAGES = {
     "sparse-point-navigation": "point-navigation",
     "rotated-point-navigation": "point-navigation",
     "cart-pole": "control",
+    "cart-pole-swing-up": "control",
+    "pendulum": "control",
 }
 DIFFERS = {
     "algorithms/rl2.md": ("context.rl2",),

@@ -110,6 +110,16 @@ const scenes = (() => {
       ...poses(seen(motion, rewards, step), pose));
   }
 
+  function drawPendulum(replay, episode, step) {
+    const { length } = replay;
+    const { angles, rewards } = replay.episodes[episode];
+    const side = 1.15 * length;
+    const pose = (angle) => [rod([0, 0], [-length * Math.sin(angle), -length * Math.cos(angle)], length / 12)];
+    return canvas(-side, -side, 2 * side, 2 * side,
+      node("rect", { x: -side, y: -side, width: 2 * side, height: 2 * side, rx: side / 30, class: "cell" }),
+      ...poses(seen(angles, rewards, step), pose), node("circle", { cx: 0, cy: 0, r: length / 20, class: "body" }));
+  }
+
   // A raster of rows (arms or states) against steps.
   const ROW = 30, LEFT = 118, RIGHT = 700;
   const column = (i, count) => LEFT + ((i + 0.5) * (RIGHT - LEFT)) / Math.max(count, 1);
@@ -170,6 +180,7 @@ const scenes = (() => {
   const arms = "Beside each arm its true mean. Each dot is a pull: the fuller, the higher its reward. Green: the best arm.";
   const states = "The states from step to step; the number in a circle is the action chosen there.";
   const cart = "The cart with its pole, which began where it is faintest. The marks end the track.";
+  const rods = "The pendulum, which began where it is faintest.";
   return {
     drawRewards,
     grid: { rewards: listed, draw: drawGrid, legend: grid, square: true },
@@ -177,5 +188,6 @@ const scenes = (() => {
     arms: { rewards: (replay) => [replay.rewards], draw: drawArms, legend: arms, square: false },
     states: { rewards: listed, draw: drawStates, legend: states, square: false },
     "cart-pole": { rewards: listed, draw: drawCartPole, legend: cart, square: true },
+    pendulum: { rewards: listed, draw: drawPendulum, legend: rods, square: true },
   };
 })();

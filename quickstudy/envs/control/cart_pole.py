@@ -73,7 +73,7 @@ def physics(spread: float, flips: bool) -> PhysicalTasks[CartPoleTask]:
         "half_length": Scale(0.5, spread),
         "force": Scale(10.0, spread, flips),
         "cart_friction": Friction(0.5),
-        "hinge_friction": Friction(0.01),
+        "hinge_friction": Friction(0.005),
     }
     return PhysicalTasks(CartPoleTask, parameters)
 

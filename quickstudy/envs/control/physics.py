@@ -1,6 +1,7 @@
 """Tasks that are physics: how every parameter is drawn, and how an oracle reads it."""
 
 import abc
+from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
 import equinox as eqx
@@ -86,7 +87,7 @@ class PhysicalTasks(AbstractTaskDistribution[TaskT], Generic[TaskT]):
     """
 
     task: Any
-    parameters: dict[str, AbstractParameter]
+    parameters: Mapping[str, AbstractParameter]
     ood: bool = False
 
     def sample(self, *, key: Key[Array, ""]) -> TaskT:
