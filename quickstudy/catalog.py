@@ -324,6 +324,18 @@ def _pendulum() -> Callable[[], Any]:
     return Pendulum
 
 
+def _mountain_car() -> Callable[[], Any]:
+    from quickstudy.envs.control.mountain_car import MountainCar
+
+    return MountainCar
+
+
+def _reacher() -> Callable[[], Any]:
+    from quickstudy.envs.control.reacher import Reacher
+
+    return Reacher
+
+
 FAMILIES = {
     "bernoulli-bandit": FamilyEntry("k arms that pay 0 or 1, with unknown probabilities", _bernoulli_bandit),
     "gaussian-bandit": FamilyEntry("k arms with unknown means and normal noise", _gaussian_bandit),
@@ -337,6 +349,8 @@ FAMILIES = {
     "cart-pole": FamilyEntry("a pole to keep upright on a cart of hidden physics", _cart_pole),
     "cart-pole-swing-up": FamilyEntry("a pole to swing up, on a cart of hidden physics", _cart_pole_swing_up),
     "pendulum": FamilyEntry("a pendulum of hidden physics to swing up and hold", _pendulum),
+    "mountain-car": FamilyEntry("a weak car of hidden physics that must rock itself out of a valley", _mountain_car),
+    "reacher": FamilyEntry("an arm of two links whose actuators may be swapped, reversed or crippled", _reacher),
 }
 
 

@@ -42,6 +42,8 @@ FAMILY_PAGES = {
     "cart-pole": "control",
     "cart-pole-swing-up": "control",
     "pendulum": "control",
+    "mountain-car": "control",
+    "reacher": "control",
 }
 DIFFERS = {
     "algorithms/rl2.md": ("context.rl2",),

@@ -120,6 +120,32 @@ const scenes = (() => {
       ...poses(seen(angles, rewards, step), pose), node("circle", { cx: 0, cy: 0, r: length / 20, class: "body" }));
   }
 
+  function drawHill(replay, episode, step) {
+    const { ends: [low, high], goal } = replay;
+    const { places, rewards } = replay.episodes[episode];
+    const place = (x) => [x, -0.45 * Math.sin(3 * x)];
+    const road = Array.from({ length: 73 }, (_, i) => place(low + ((high - low) * i) / 72).join(","));
+    const pose = (x) => [agent(place(x), 0.045)];
+    return canvas(low - 0.1, -0.65, high - low + 0.2, 1.25,
+      node("polyline", { points: road.join(" "), class: "road", "stroke-width": 0.015 }),
+      ...poses(seen(places, rewards, step), pose), star(goal, place(goal)[1] - 0.1, 0.06));
+  }
+
+  function drawArm(replay, episode, step) {
+    const { link } = replay;
+    const { angles, target, rewards } = replay.episodes[episode];
+    const side = 2.2 * link;
+    const beyond = ([x, y], angle) => [x + link * Math.cos(angle), y - link * Math.sin(angle)];
+    const pose = ([shoulder, elbow]) => {
+      const middle = beyond([0, 0], shoulder);
+      return [rod([0, 0], middle, link / 8), rod(middle, beyond(middle, shoulder + elbow), link / 12)];
+    };
+    return canvas(-side, -side, 2 * side, 2 * side,
+      node("rect", { x: -side, y: -side, width: 2 * side, height: 2 * side, rx: side / 30, class: "cell" }),
+      ...poses(seen(angles, rewards, step), pose), node("circle", { cx: 0, cy: 0, r: link / 8, class: "body" }),
+      star(target[0], -target[1], link / 8));
+  }
+
   // A raster of rows (arms or states) against steps.
   const ROW = 30, LEFT = 118, RIGHT = 700;
   const column = (i, count) => LEFT + ((i + 0.5) * (RIGHT - LEFT)) / Math.max(count, 1);
@@ -181,6 +207,8 @@ const scenes = (() => {
   const states = "The states from step to step; the number in a circle is the action chosen there.";
   const cart = "The cart with its pole, which began where it is faintest. The marks end the track.";
   const rods = "The pendulum, which began where it is faintest.";
+  const hill = "The car, which began where it is faintest. Star: the goal.";
+  const arm = "The arm, which began where it is faintest. Star: the target.";
   return {
     drawRewards,
     grid: { rewards: listed, draw: drawGrid, legend: grid, square: true },
@@ -189,5 +217,7 @@ const scenes = (() => {
     states: { rewards: listed, draw: drawStates, legend: states, square: false },
     "cart-pole": { rewards: listed, draw: drawCartPole, legend: cart, square: true },
     pendulum: { rewards: listed, draw: drawPendulum, legend: rods, square: true },
+    hill: { rewards: listed, draw: drawHill, legend: hill, square: true },
+    arm: { rewards: listed, draw: drawArm, legend: arm, square: true },
   };
 })();
