@@ -84,6 +84,68 @@ const scenes = (() => {
       ...trail(path, span / 130), ...dots, agent(path[path.length - 1], span / 60));
   }
 
+  // The last of several poses in full, earlier ones fading; of many, only some.
+  function poses(path, draw) {
+    const every = Math.ceil(path.length / 24), last = path.length - 1;
+    return path.flatMap((pose, i) => {
+      if (i !== last && i % every) return [];
+      return [node("g", { opacity: i === last ? 1 : 0.05 + (0.25 * i) / last }, ...draw(pose))];
+    });
+  }
+
+  const rod = ([x1, y1], [x2, y2], width) => node("line", { x1, y1, x2, y2, class: "rod", "stroke-width": width });
+  const body = (x, y, width, height) =>
+    node("rect", { x: x - width / 2, y: y - height / 2, width, height, rx: height / 4, class: "body" });
+
+  function drawCartPole(replay, episode, step) {
+    const { track, length } = replay;
+    const { motion, rewards } = replay.episodes[episode];
+    const side = track + 0.4, height = length + 0.2;
+    const pose = ([x, angle]) => [
+      body(x, 0, 0.5, 0.24), rod([x, 0], [x + length * Math.sin(angle), -length * Math.cos(angle)], 0.09),
+    ];
+    const ends = [-track, track].map((x) => node("line", { x1: x, x2: x, y1: -0.2, y2: 0.2, class: "axis", "stroke-width": 0.05 }));
+    return canvas(-side, -height, 2 * side, 2 * height,
+      node("line", { x1: -track, x2: track, y1: 0, y2: 0, class: "axis", "stroke-width": 0.05 }), ...ends,
+      ...poses(seen(motion, rewards, step), pose));
+  }
+
+  function drawPendulum(replay, episode, step) {
+    const { length } = replay;
+    const { angles, rewards } = replay.episodes[episode];
+    const side = 1.15 * length;
+    const pose = (angle) => [rod([0, 0], [-length * Math.sin(angle), -length * Math.cos(angle)], length / 12)];
+    return canvas(-side, -side, 2 * side, 2 * side,
+      node("rect", { x: -side, y: -side, width: 2 * side, height: 2 * side, rx: side / 30, class: "cell" }),
+      ...poses(seen(angles, rewards, step), pose), node("circle", { cx: 0, cy: 0, r: length / 20, class: "body" }));
+  }
+
+  function drawHill(replay, episode, step) {
+    const { ends: [low, high], goal } = replay;
+    const { places, rewards } = replay.episodes[episode];
+    const place = (x) => [x, -0.45 * Math.sin(3 * x)];
+    const road = Array.from({ length: 73 }, (_, i) => place(low + ((high - low) * i) / 72).join(","));
+    const pose = (x) => [agent(place(x), 0.045)];
+    return canvas(low - 0.1, -0.65, high - low + 0.2, 1.25,
+      node("polyline", { points: road.join(" "), class: "road", "stroke-width": 0.015 }),
+      ...poses(seen(places, rewards, step), pose), star(goal, place(goal)[1] - 0.1, 0.06));
+  }
+
+  function drawArm(replay, episode, step) {
+    const { link } = replay;
+    const { angles, target, rewards } = replay.episodes[episode];
+    const side = 2.2 * link;
+    const beyond = ([x, y], angle) => [x + link * Math.cos(angle), y - link * Math.sin(angle)];
+    const pose = ([shoulder, elbow]) => {
+      const middle = beyond([0, 0], shoulder);
+      return [rod([0, 0], middle, link / 8), rod(middle, beyond(middle, shoulder + elbow), link / 12)];
+    };
+    return canvas(-side, -side, 2 * side, 2 * side,
+      node("rect", { x: -side, y: -side, width: 2 * side, height: 2 * side, rx: side / 30, class: "cell" }),
+      ...poses(seen(angles, rewards, step), pose), node("circle", { cx: 0, cy: 0, r: link / 8, class: "body" }),
+      star(target[0], -target[1], link / 8));
+  }
+
   // A raster of rows (arms or states) against steps.
   const ROW = 30, LEFT = 118, RIGHT = 700;
   const column = (i, count) => LEFT + ((i + 0.5) * (RIGHT - LEFT)) / Math.max(count, 1);
@@ -143,11 +205,19 @@ const scenes = (() => {
   const plane = "Star: the goal, with the region that counts as reached. Ring: the start.";
   const arms = "Beside each arm its true mean. Each dot is a pull: the fuller, the higher its reward. Green: the best arm.";
   const states = "The states from step to step; the number in a circle is the action chosen there.";
+  const cart = "The cart with its pole, which began where it is faintest. The marks end the track.";
+  const rods = "The pendulum, which began where it is faintest.";
+  const hill = "The car, which began where it is faintest. Star: the goal.";
+  const arm = "The arm, which began where it is faintest. Star: the target.";
   return {
     drawRewards,
     grid: { rewards: listed, draw: drawGrid, legend: grid, square: true },
     plane: { rewards: listed, draw: drawPlane, legend: plane, square: true },
     arms: { rewards: (replay) => [replay.rewards], draw: drawArms, legend: arms, square: false },
     states: { rewards: listed, draw: drawStates, legend: states, square: false },
+    "cart-pole": { rewards: listed, draw: drawCartPole, legend: cart, square: true },
+    pendulum: { rewards: listed, draw: drawPendulum, legend: rods, square: true },
+    hill: { rewards: listed, draw: drawHill, legend: hill, square: true },
+    arm: { rewards: listed, draw: drawArm, legend: arm, square: true },
   };
 })();

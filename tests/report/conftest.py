@@ -79,6 +79,23 @@ def replay(kind: str, rng: np.random.Generator) -> dict[str, Any]:
         actions = [i if i < 5 else int(means.argmax()) for i in range(20)]
         rewards = [float(rng.uniform() < means[arm]) for arm in actions]
         return {"kind": "arms", "means": means.tolist(), "actions": actions, "rewards": rewards}
+    if kind == "cart-pole":
+        motions = [rng.normal(0, 0.02, (31, 2)).cumsum(0).tolist() for _ in range(4)]
+        episodes = [{"motion": motion, "rewards": [1.0] * 30} for motion in motions]
+        return {"kind": "cart-pole", "length": 1.0, "track": 2.4, "episodes": episodes}
+    if kind == "hill":
+        drives = [np.clip(rng.normal(-0.5, 0.02) + rng.normal(0, 0.05, 31).cumsum(), -1.2, 0.6) for _ in range(4)]
+        episodes = [{"places": drive.tolist(), "rewards": [-0.1] * 30} for drive in drives]
+        return {"kind": "hill", "ends": [-1.2, 0.6], "goal": 0.45, "episodes": episodes}
+    if kind == "arm":
+        swings = [rng.normal(0, 0.1, (31, 2)).cumsum(0).tolist() for _ in range(4)]
+        target = rng.uniform(-0.6, 0.6, 2).tolist()
+        episodes = [{"angles": swing, "target": target, "rewards": [-0.5] * 30} for swing in swings]
+        return {"kind": "arm", "link": 0.5, "episodes": episodes}
+    if kind == "pendulum":
+        swings = [rng.normal(0, 0.2, 31).cumsum().tolist() for _ in range(4)]
+        episodes = [{"angles": swing, "rewards": [-abs(angle) for angle in swing[:-1]]} for swing in swings]
+        return {"kind": "pendulum", "length": 1.2, "episodes": episodes}
     episodes = []
     for _ in range(4):
         states, actions = rng.integers(0, 6, 11).tolist(), rng.integers(0, 3, 10).tolist()
