@@ -1,6 +1,7 @@
 "use strict";
 // How each kind of replay is drawn. A scene says how many episodes there are, which rewards each brought, what its
-// parts mean, and draws an episode up to a step. y points up, as in the environments.
+// parts mean, where the goal is (if it has a place), and draws an episode up to a step. y points up, as in the
+// environments.
 const scenes = (() => {
   const NAMESPACE = "http://www.w3.org/2000/svg";
 
@@ -143,11 +144,13 @@ const scenes = (() => {
   const plane = "Star: the goal, with the region that counts as reached. Ring: the start.";
   const arms = "Beside each arm its true mean. Each dot is a pull: the fuller, the higher its reward. Green: the best arm.";
   const states = "The states from step to step; the number in a circle is the action chosen there.";
+  const middle = ({ size, goal }) => (Number.isInteger(goal) ? [(goal % size) + 0.5, Math.floor(goal / size) + 0.5] : null);
+  const nowhere = () => null;
   return {
-    drawRewards,
-    grid: { rewards: listed, draw: drawGrid, legend: grid, square: true },
-    plane: { rewards: listed, draw: drawPlane, legend: plane, square: true },
-    arms: { rewards: (replay) => [replay.rewards], draw: drawArms, legend: arms, square: false },
-    states: { rewards: listed, draw: drawStates, legend: states, square: false },
+    node, canvas, star, drawRewards,
+    grid: { rewards: listed, draw: drawGrid, legend: grid, goal: middle, square: true },
+    plane: { rewards: listed, draw: drawPlane, legend: plane, goal: (replay) => replay.goal || null, square: true },
+    arms: { rewards: (replay) => [replay.rewards], draw: drawArms, legend: arms, goal: nowhere, square: false },
+    states: { rewards: listed, draw: drawStates, legend: states, goal: nowhere, square: false },
   };
 })();

@@ -63,14 +63,15 @@ from quickstudy.algorithms.memory import (
     remember,
     store_trials,
 )
+from quickstudy.algorithms.transfer.beliefs import value_beliefs
 from quickstudy.algorithms.transfer.parts import Head, InnerNetwork, Known, TransferParams, known_of, prior_head
 from quickstudy.errors import InvalidArgument, require_counts, require_within, unknown
 from quickstudy.family import AbstractFamily
-from quickstudy.learner import AbstractLearner
+from quickstudy.learner import AbstractBelievingLearner
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
 from quickstudy.nets.features import flat_obs, num_obs_features
 from quickstudy.nets.knowledge import MetaKnowledge
-from quickstudy.types import Action, Budgets, Info, Spec, TimeStep, Trajectory, Trial
+from quickstudy.types import Action, Budgets, Info, Obs, Spec, TimeStep, Trajectory, Trial
 
 Prior = Literal["learned", "isotropic"]
 Features = Literal["learned", "random"]
@@ -143,7 +144,7 @@ def knowledge_loss(knowledge: MetaKnowledge, lesson: Lesson, inner: InnerNetwork
     return bias + error * inner.head, {"bias": bias, "error": error}
 
 
-class TransferLearner(AbstractLearner[TransferParams, TaskValues, Float[Array, " D"]]):
+class TransferLearner(AbstractBelievingLearner[TransferParams, TaskValues, Float[Array, " D"]]):
     """What the agent does inside one task. The carry is the draw z of the episode."""
 
     inner: InnerNetwork = InnerNetwork()
@@ -188,6 +189,10 @@ class TransferLearner(AbstractLearner[TransferParams, TaskValues, Float[Array, "
         weight = memory.transitions.weight
         variance = jnp.sum(weight * head.variance(known.features)) / weight.sum()
         return TaskValues(memory, known, head), {"uncertainty": jnp.sqrt(variance)}
+
+    def believe(self, params: TransferParams, state: TaskValues, obs: Obs) -> dict[str, Float[Array, ""]]:
+        """The value of an observation by knowledge alone and by the head, and how uncertain that is."""
+        return value_beliefs(params, prior_head(params, self.inner), state.head, flat_obs(obs))
 
 
 class MKTN(AbstractMetaAlgorithm):
