@@ -138,6 +138,7 @@ def test_beliefs_of_the_last_block_are_those_of_the_state_it_met(params):
         np.testing.assert_allclose(rows, met[name], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "options"), [("mktn", METHOD), ("rl2", RL2(width=4))])
 def test_a_run_reports_the_beliefs_of_a_method_that_has_them(tmp_path, method, options):
     experiment = Experiment(method, "grid-navigation", options, GRID, 1, 4, 1, num_test_tasks=3)
