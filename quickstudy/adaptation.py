@@ -2,13 +2,14 @@
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from quickstudy.collect.base import AbstractCollector
 from quickstudy.errors import InvalidArgument, require_positive
+from quickstudy.finite import first_not_finite, require_finite_experience, require_finite_params
 from quickstudy.learner import AbstractLearner
+from quickstudy.trial import first_timestep, fresh_agent, zeros_of
 from quickstudy.types import Action, Budget, Snapshot, Spec, TimeStep, Trajectory, Trial
 
 
@@ -68,9 +69,12 @@ def adapt(
             learns from before it acts; ``aux`` is not used.
 
     Raises:
-        InvalidArgument: a count below 1, or demonstrations that this learner or this family cannot take.
+        InvalidArgument: a count below 1, parameters that are not finite, or demonstrations that this learner or this
+            family cannot take.
+        NonFinite: a reward or an observation is not finite; names the block, step and stream.
     """
     require_positive(**budget.counts)
+    require_finite_params(params)
     if demonstrations is not None:
         check_demonstrations(learner, params, collector.spec, demonstrations)
         k_taught, key = jax.random.split(key)
@@ -80,6 +84,8 @@ def adapt(
     trial = collector.collect(
         learner, params, batch, budget, key=key, start=None if start is None else jax.tree.map(add_axis, start)
     )
+    where = eqx.filter_jit(first_not_finite)(trial.trajectory)
+    require_finite_experience(np.asarray(where), during="adapt")
     return Adapted(learner, params, trial)
 
 
@@ -96,20 +102,15 @@ def taught(
     """Where a learner stands that was shown ``demonstrations`` before it acts, from scratch or at ``start``."""
     k_init, k_update = jax.random.split(key)
     if start is None:
-        streams = lambda x: jnp.broadcast_to(x, (num_streams, *jnp.shape(x)))
-        blank = lambda shape: jax.tree.map(lambda x: jnp.zeros((num_streams, *x.shape), x.dtype), shape)
-        first = jnp.ones(num_streams, bool)
-        timestep = TimeStep(blank(spec.obs), blank(spec.action), jnp.zeros(num_streams), first)
-        carry = jax.tree.map(streams, learner.init_carry(params))
-        start = Snapshot(learner.init(params, key=k_init), carry, timestep, None)
+        timestep = first_timestep(zeros_of(spec.obs, (num_streams,)), spec, (num_streams,))
+        start = fresh_agent(learner, params, timestep, key=k_init)
     state, _ = learner.update(params, start.state, demonstrations._replace(aux=None), key=k_update)
     return start._replace(state=state)
 
 
 def check_demonstrations(learner: AbstractLearner, params: PyTree, spec: Spec, demonstrations: Trajectory) -> None:
     """Raise `InvalidArgument` where ``demonstrations`` are nothing that ``learner`` can learn from."""
-    blank = lambda shape: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shape)
-    timestep = TimeStep(blank(spec.obs), blank(spec.action), jnp.zeros(()), jnp.ones((), bool))
+    timestep = first_timestep(zeros_of(spec.obs), spec)
     key = jax.random.key(0)
     act = lambda params: learner.act(
         params, learner.init(params, key=key), learner.init_carry(params), timestep, key=key

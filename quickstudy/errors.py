@@ -13,7 +13,7 @@ class InvalidArgument(QuickstudyError, ValueError):
 
 
 class NonFinite(QuickstudyError, FloatingPointError):
-    """Training produced a number that is not finite."""
+    """Training, or the experience of an agent, holds a number that is not finite."""
 
 
 class CheckpointError(QuickstudyError):

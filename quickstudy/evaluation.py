@@ -8,57 +8,23 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from quickstudy.collect.base import AbstractCollector
 from quickstudy.errors import InvalidArgument, require_positive
 from quickstudy.family import AbstractReference, AbstractYardstick
+from quickstudy.finite import first_not_finite, require_finite_experience, require_finite_params
 from quickstudy.host.world import to_task
 from quickstudy.learner import AbstractLearner
 from quickstudy.ops.returns import episode_returns
 from quickstudy.statistics import both, mean_estimate
 from quickstudy.tasks.base import TaskSplit
-from quickstudy.types import Action, Budget, Info, Snapshot, TimeStep, Trajectory, Trial
+from quickstudy.types import Budget, Snapshot, Trajectory, Trial
+from quickstudy.unadapted import Unadapted
 from quickstudy.yardsticks import CollectedYardstick, HostYardstick
 
 CHUNK = 1024
 """Tasks that are evaluated at once: bounds the memory of an evaluation."""
-
-
-class Unadapted(AbstractLearner[PyTree, PyTree, PyTree]):
-    """A learner that is not allowed to learn: it never updates, and forgets everything when an episode begins.
-
-    The reference that adaptation must beat.
-    """
-
-    learner: AbstractLearner
-
-    def init(self, params: PyTree, *, key: Key[Array, ""]) -> PyTree:
-        """The learner's state at the start of a trial, kept throughout."""
-        return self.learner.init(params, key=key)
-
-    def init_carry(self, params: PyTree) -> PyTree:
-        """The learner's memory at the start of a trial."""
-        return self.learner.init_carry(params)
-
-    def act(
-        self, params: PyTree, state: PyTree, carry: PyTree, timestep: TimeStep, *, key: Key[Array, ""]
-    ) -> tuple[Action, PyTree, Any]:
-        """Act as if every episode were the first."""
-        forget = lambda new, old: jax.tree.map(lambda n, o: jnp.where(timestep.first, n, o), new, old)
-        carry = forget(self.learner.init_carry(params), carry)
-        timestep = timestep._replace(
-            prev_action=forget(jnp.zeros_like(timestep.prev_action), timestep.prev_action),
-            prev_reward=forget(jnp.zeros_like(timestep.prev_reward), timestep.prev_reward),
-        )
-        return self.learner.act(params, state, carry, timestep, key=key)
-
-    def update(
-        self, params: PyTree, state: PyTree, trajectory: Trajectory, *, key: Key[Array, ""]
-    ) -> tuple[PyTree, Info]:
-        """Learn nothing."""
-        del params, trajectory, key
-        return state, {}
 
 
 class Evaluation(eqx.Module):
@@ -112,9 +78,11 @@ def evaluate(
         num_replays: how many trials to keep whole.
 
     Raises:
-        InvalidArgument: a count below 1.
+        InvalidArgument: a count below 1, or parameters that are not finite.
+        NonFinite: a reward or an observation is not finite; names the seed, task, block, step and stream.
     """
     require_positive(num_seeds=num_seeds, num_tasks=num_tasks, num_episodes=num_episodes, **budget.counts)
+    require_finite_params(params)
     if budget.fresh_blocks and num_episodes % budget.num_blocks:
         raise InvalidArgument(
             f"num_episodes={num_episodes} must be a multiple of the {budget.num_blocks} fresh blocks of the budget"
@@ -125,7 +93,10 @@ def evaluate(
     keys = jax.random.split(k_trials, len(chunks))
 
     def returns(run: Callable[[PyTree, Key[Array, ""]], Trajectory]) -> Float[np.ndarray, "S K E"]:
-        parts = [np.asarray(_returns(run(c, k), budget, num_episodes)) for c, k in zip(chunks, keys, strict=True)]
+        size = math.ceil(num_tasks / len(chunks))
+        parts = [
+            _returns(run(chunk, keys[i]), budget, num_episodes, first_task=i * size) for i, chunk in enumerate(chunks)
+        ]
         return np.concatenate(parts, axis=1)[:, :num_tasks]
 
     def plain(learner: AbstractLearner) -> Callable[[PyTree, Key[Array, ""]], Trajectory]:
@@ -280,9 +251,20 @@ def _last_episode(budget: Budget, num_episodes: int) -> tuple[Budget, Budget]:
     )
 
 
+def _returns(
+    trajectory: Trajectory, budget: Budget, num_episodes: int, *, first_task: int = 0
+) -> Float[np.ndarray, "S K E"]:
+    """Returns per episode, averaged over the streams that completed it; refuses experience that is not finite."""
+    returns, where = _measured(trajectory, budget, num_episodes)
+    require_finite_experience(np.asarray(where), during="evaluate", first_task=first_task)
+    return np.asarray(returns)
+
+
 @eqx.filter_jit
-def _returns(trajectory: Trajectory, budget: Budget, num_episodes: int) -> Float[Array, "S K E"]:
-    """Returns per episode, averaged over the streams that completed it.
+def _measured(
+    trajectory: Trajectory, budget: Budget, num_episodes: int
+) -> tuple[Float[Array, "S K E"], Int[Array, "S parts 4"]]:
+    """Returns per episode, and where the experience is not finite.
 
     Of a fresh block only its share of the episodes counts: as many from every block, whatever ends early.
     """
@@ -294,7 +276,8 @@ def _returns(trajectory: Trajectory, budget: Budget, num_episodes: int) -> Float
         parts = [x.reshape(num_parts, -1, x.shape[-1]) for x in (reward, last)]
         return jnp.nanmean(jax.vmap(streams)(*parts), axis=1).ravel()
 
-    return jax.vmap(jax.vmap(one))(trajectory.reward, trajectory.terminated | trajectory.truncated)
+    returns = jax.vmap(jax.vmap(one))(trajectory.reward, trajectory.terminated | trajectory.truncated)
+    return returns, jax.vmap(first_not_finite)(trajectory)
 
 
 def _references(
@@ -324,7 +307,7 @@ def _reference(
         return np.asarray(_yardstick_returns(yardstick, tasks, keys))
     if isinstance(yardstick, CollectedYardstick):
         trials = collector.collect(yardstick.learner, yardstick.params, tasks, budget, key=keys[0])
-        return np.asarray(_returns(jax.tree.map(lambda x: x[None], trials.trajectory), budget, num_episodes))[0]
+        return _returns(jax.tree.map(lambda x: x[None], trials.trajectory), budget, num_episodes)[0]
     if isinstance(yardstick, HostYardstick):
         values = jax.tree.map(np.asarray, tasks)
         each = [to_task(jax.tree.map(lambda x, k=k: x[k], values)) for k in range(len(keys))]

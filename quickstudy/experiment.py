@@ -13,6 +13,7 @@ import numpy as np
 
 from quickstudy import catalog
 from quickstudy.adaptation import adapt
+from quickstudy.beliefs import belief_maps
 from quickstudy.checkpoint import Checkpointer
 from quickstudy.collect.base import AbstractCollector
 from quickstudy.collect.graph import GraphCollector
@@ -29,7 +30,7 @@ from quickstudy.presets import Preset
 from quickstudy.run_directory import RunDirectory, write_json
 from quickstudy.tasks.base import SplitName
 from quickstudy.train import Metrics, TrainState, init_train_state, meta_train
-from quickstudy.types import Budgets
+from quickstudy.types import Budgets, Trial
 
 EVALUATION_SEED = 20_16
 """Decides the evaluation's tasks: the same ones for every run of a family."""
@@ -213,7 +214,7 @@ def evaluate_run(run: RunDirectory, split: SplitName, *, num_tasks: int | None =
         **summarize(evaluation),
         "seconds": round(time.monotonic() - start, 3),
     }
-    _store(run.evaluation(split), evaluation, experiment, summary)
+    _store(run.evaluation(split), evaluation, experiment, state, summary)
     return summary
 
 
@@ -221,7 +222,7 @@ def adapt_run(run: RunDirectory, split: SplitName, *, task_seed: int, training_s
     """Let a trained run adapt to one task of a split; returns the return of each episode and the replay."""
     experiment, state = load(run)
     family = experiment.family_options
-    params = jax.tree.map(lambda x: x[training_seed] if eqx.is_array(x) else x, state.meta.params)
+    params = _params_of(state, training_seed)
     k_task, k_trial = jax.random.split(jax.random.key(task_seed))
     task = family.tasks(split).sample(key=k_task)
     learner = experiment.algorithm.learner
@@ -237,7 +238,9 @@ def _fresh_state(experiment: Experiment) -> TrainState:
     return init_train_state(experiment.algorithm, experiment.collector, num_seeds=experiment.num_seeds, key=key)
 
 
-def _store(directory: Path, evaluation: Evaluation, experiment: Experiment, summary: dict[str, Any]) -> None:
+def _store(
+    directory: Path, evaluation: Evaluation, experiment: Experiment, state: TrainState, summary: dict[str, Any]
+) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     nothing = np.full_like(evaluation.adapted, np.nan)
     yardsticks = {f"yardstick/{name}": returns for name, returns in evaluation.yardsticks.items()}
@@ -249,16 +252,27 @@ def _store(directory: Path, evaluation: Evaluation, experiment: Experiment, summ
         shuffled=nothing if evaluation.shuffled is None else evaluation.shuffled,
         **yardsticks,
     )
-    trials = evaluation.trials
-    num_replays = trials.trajectory.reward.shape[0]
-    replays = []
-    for i in range(num_replays):
+    write_json(directory / "replays.json", _replays(experiment, state, evaluation.trials))
+    write_json(directory / "summary.json", summary)
+
+
+def _replays(experiment: Experiment, state: TrainState, trials: Trial) -> list[dict[str, Any]]:
+    """What the first seed did in a few tasks, and what it believed meanwhile, if it can say so."""
+    params = _params_of(state, 0)
+    beliefs = belief_maps(experiment.algorithm.learner, params, trials.trajectory, experiment.family_options)
+    replays: list[dict[str, Any]] = []
+    for i in range(trials.trajectory.reward.shape[0]):
         pick = lambda x, i=i: x[i : i + 1]
         task = jax.tree.map(lambda x, i=i: x[i], trials.task)
         replay = _replay(experiment, task, _stream(jax.tree.map(pick, trials.trajectory)))
         replays.append({"task": i, "seed": 0, "replay": replay})
-    write_json(directory / "replays.json", replays)
-    write_json(directory / "summary.json", summary)
+    for entry, maps in zip(replays, beliefs, strict=False):
+        entry["beliefs"] = maps
+    return replays
+
+
+def _params_of(state: TrainState, training_seed: int) -> Any:
+    return jax.tree.map(lambda x: x[training_seed] if eqx.is_array(x) else x, state.meta.params)
 
 
 def _replay(experiment: Experiment, task: Any, stream: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A task family: an environment, where its tasks come from, how long a trial lasts, and what to measure against."""
 
 import abc
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 from jaxtyping import Array, Float, Key, PyTree
@@ -10,7 +10,7 @@ from quickstudy.envs.base import AbstractEnv
 from quickstudy.envs.host import HostEnv
 from quickstudy.errors import InvalidArgument
 from quickstudy.tasks.base import AbstractTaskDistribution, SplitName, TaskSplit
-from quickstudy.types import Budget, Trajectory
+from quickstudy.types import Budget, Obs, Trajectory
 
 
 class AbstractReference(eqx.Module):
@@ -92,3 +92,24 @@ class AbstractFamily(eqx.Module):
     def tasks(self, split: SplitName) -> TaskSplit:
         """The tasks of one split, for `meta_train`, `adapt` and `evaluate`."""
         return TaskSplit(self.distribution(split), split)
+
+
+class StateMap(NamedTuple):
+    """Observations that cover the states of a family, laid out on a square.
+
+    Attributes:
+        obs: what an agent sees in each cell, ``[H, H, ...]``: rows along y, upwards, and columns along x.
+        limits: where the square begins and ends along both axes, in the coordinates of the family's replay (a grid's
+            cells are of side 1, and begin at 0).
+    """
+
+    obs: Obs
+    limits: tuple[float, float]
+
+
+class AbstractMappedFamily(AbstractFamily):
+    """A family whose states can be drawn as a map, which is the same for all of its tasks."""
+
+    @abc.abstractmethod
+    def state_map(self) -> StateMap:
+        """Observations that cover the states."""

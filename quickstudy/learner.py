@@ -4,9 +4,9 @@ import abc
 from typing import Any, Generic, TypeVar
 
 import equinox as eqx
-from jaxtyping import Array, Key
+from jaxtyping import Array, Float, Key
 
-from quickstudy.types import Action, Info, TimeStep, Trajectory
+from quickstudy.types import Action, Info, Obs, TimeStep, Trajectory
 
 ParamsT = TypeVar("ParamsT")
 StateT = TypeVar("StateT")
@@ -40,3 +40,20 @@ class AbstractLearner(eqx.Module, Generic[ParamsT, StateT, CarryT]):
         self, params: ParamsT, state: StateT, trajectory: Trajectory, *, key: Key[Array, ""]
     ) -> tuple[StateT, Info]:
         """Learn from one block ``[T, N, ...]`` of this task; ``Info`` holds diagnostics as arrays."""
+
+
+class AbstractBelievingLearner(AbstractLearner[ParamsT, StateT, CarryT]):
+    """A learner that can say what its state believes of an observation that it need not have met.
+
+    Its `update` uses no randomness: beliefs of a stored trial are recomputed from the blocks, without the keys.
+    """
+
+    @abc.abstractmethod
+    def believe(self, params: ParamsT, state: StateT, obs: Obs) -> dict[str, Float[Array, ""]]:
+        """Beliefs about one observation.
+
+        Returns:
+            By name, as far as the learner has them: ``knowledge``, its value before the task has shown anything;
+            ``adapted``, its value by what the task has shown since; ``uncertainty``, the standard deviation of
+            ``adapted``. Values are in units of reward.
+        """

@@ -10,10 +10,14 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 
 from quickstudy.collect.base import AbstractCollector
 from quickstudy.errors import InvalidArgument, NonFinite, require_positive
+from quickstudy.finite import first_not_finite, require_finite_experience
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
 from quickstudy.parallel import map_seeds, place_seeds, place_tasks
 from quickstudy.tasks.base import AbstractHostTaskDistribution, TaskSplit
 from quickstudy.types import Budget, Info, Trajectory
+
+NOT_FINITE = "not_finite"
+"""Beside the metrics of an update, where its experience is not finite: they are read on the host together."""
 
 Metrics = dict[str, np.ndarray]
 OnStep = Callable[[int, "TrainState", Metrics], None]
@@ -79,7 +83,8 @@ def meta_train(
 
     Raises:
         InvalidArgument: a count below 1, or a split other than ``train``.
-        NonFinite: a metric of the update is not finite; names the iteration, the metric and the seed.
+        NonFinite: a reward, an observation or a metric of the update is not finite; names the meta-update, and the
+            seed, task, block, step and stream or the metric. Methods that drop tasks which are not finite go on.
     """
     require_positive(num_steps=num_steps, num_tasks=num_tasks, **budget.counts)
     if tasks.name != "train":
@@ -138,7 +143,7 @@ def _update(
 ) -> tuple[MetaState, Info]:
     def one(meta: MetaState, trials: PyTree, key: Key[Array, ""]) -> tuple[MetaState, Info]:
         new, info = algorithm.update(meta, trials, key=key)
-        return new, info | training_returns(trials.trajectory)
+        return new, info | training_returns(trials.trajectory) | {NOT_FINITE: first_not_finite(trials.trajectory)}
 
     meta, info = map_seeds(one)(meta, trials, keys)
     return place_seeds(meta, keys.shape[0]), info
@@ -172,6 +177,9 @@ def _deliver(pending: tuple[int, TrainState, Info] | None, on_step: OnStep | Non
         return
     step, state, info = pending
     metrics = {name: np.asarray(value) for name, value in info.items()}
+    where = metrics.pop(NOT_FINITE)
+    if "dropped_tasks" not in metrics:  # A method that counts them goes on without the tasks that are not finite.
+        require_finite_experience(where, during=f"meta-update {step}")
     for name, value in metrics.items():
         if not name.startswith("return_") and not np.isfinite(value).all():
             seed = int(np.flatnonzero(~np.isfinite(value))[0])

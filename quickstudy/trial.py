@@ -6,12 +6,13 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from quickstudy.envs.base import AbstractEnv
 from quickstudy.errors import InvalidArgument
 from quickstudy.learner import AbstractLearner
-from quickstudy.types import Budget, Snapshot, TimeStep, Trajectory, Trial
+from quickstudy.types import Budget, Snapshot, Spec, TimeStep, Trajectory, Trial
 
 
 def filter_scan(step: Callable[[Any, Any], tuple[Any, Any]], init: PyTree, xs: PyTree) -> tuple[PyTree, PyTree]:
@@ -41,15 +42,26 @@ def begin_trial(
     """A fresh learner and ``num_streams`` freshly reset environments of ``task``."""
     k_init, k_reset = jax.random.split(key)
     env_state, obs = jax.vmap(lambda k: env.reset(task, key=k))(jax.random.split(k_reset, num_streams))
-    carry = jax.tree.map(lambda x: jnp.broadcast_to(x, (num_streams, *jnp.shape(x))), learner.init_carry(params))
-    action = env.spec.action
-    timestep = TimeStep(
-        obs=obs,
-        prev_action=jnp.zeros((num_streams, *action.shape), action.dtype),
-        prev_reward=jnp.zeros(num_streams),
-        first=jnp.ones(num_streams, bool),
+    timestep = first_timestep(obs, env.spec, (num_streams,))
+    return fresh_agent(learner, params, timestep, key=k_init)._replace(env_state=env_state)
+
+
+def fresh_agent(learner: AbstractLearner, params: PyTree, timestep: TimeStep, *, key: Key[Array, ""]) -> Snapshot:
+    """A fresh learner that is shown ``timestep``, ``[N, ...]``, with no environments."""
+    carry = jax.tree.map(
+        lambda x: jnp.broadcast_to(x, (*timestep.first.shape, *jnp.shape(x))), learner.init_carry(params)
     )
-    return Snapshot(learner.init(params, key=k_init), carry, timestep, env_state)
+    return Snapshot(learner.init(params, key=key), carry, timestep, None)
+
+
+def first_timestep(obs: PyTree[Array | np.ndarray], spec: Spec, axes: tuple[int, ...] = ()) -> TimeStep:
+    """What a trial shows first: ``obs``, ``[*axes, ...]``, and no action or reward before it."""
+    return TimeStep(obs, zeros_of(spec.action, axes), jnp.zeros(axes), jnp.ones(axes, bool))
+
+
+def zeros_of(shapes: PyTree[jax.ShapeDtypeStruct], axes: tuple[int, ...] = ()) -> PyTree[Array]:
+    """Zeros of these shapes, under leading ``axes``."""
+    return jax.tree.map(lambda x: jnp.zeros((*axes, *x.shape), x.dtype), shapes)
 
 
 def run_trial(

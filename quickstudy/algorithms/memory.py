@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int, Key
 
 from quickstudy.errors import InvalidArgument
@@ -100,9 +101,14 @@ def sample_returns(
         gamma: the discount.
         num_streams: N, by which the rows of one stream follow each other.
         key: randomness of the draw.
+
+    Raises:
+        InvalidArgument: all rows are empty (seen where the data are known, which inside a compiled program they are
+            not: learners sample there after they have remembered a block).
     """
     capacity = data.reward.shape[0]
     size = data.weight.sum().astype(jnp.int32)
+    _require_some(size, "data", "transition: remember a block first")
     start = capacity - size + jax.random.randint(key, (num,), 0, size)
     rows = start[:, None] + num_streams * jnp.arange(num_steps)[None]
     inside = rows < capacity
@@ -150,7 +156,17 @@ def store_trials(store: TrialStore, memory: Memory) -> TrialStore:
 
 
 def draw_trials(store: TrialStore, num: int, *, key: Key[Array, ""]) -> Transitions:
-    """``num`` stored trials at random, with replacement, ``[num, C, ...]``."""
+    """``num`` stored trials at random, with replacement, ``[num, C, ...]``.
+
+    Raises:
+        InvalidArgument: there is no trial (seen where the store is known, as in `sample_returns`).
+    """
+    _require_some(store.num_stored, "store", "trial: store the trials of some tasks first")
     num_trials = store.transitions.weight.shape[0]
     index = jax.random.randint(key, (num,), 0, jnp.minimum(store.num_stored, num_trials))
     return jax.tree.map(lambda x: x[index], store.transitions)
+
+
+def _require_some(size: Int[Array, ""], name: str, what: str) -> None:
+    if not isinstance(size, Tracer) and int(size) == 0:
+        raise InvalidArgument(f"{name} holds no {what}")

@@ -17,6 +17,7 @@ from quickstudy.host.pool import Fault, Pool
 from quickstudy.host.world import to_task
 from quickstudy.learner import AbstractLearner
 from quickstudy.parallel import to_default_device
+from quickstudy.trial import first_timestep
 from quickstudy.types import Budget, Info, Snapshot, Spec, TimeStep, Trajectory, Trial
 
 
@@ -151,9 +152,7 @@ class HostCollector(AbstractCollector):
         one_a_task = [to_task(jax.tree.map(lambda x, k=k: x[k], values)) for k in range(shape[0])]
         one_a_seat = [task for task in one_a_task for _ in range(shape[1])]
         obs = self.pool.begin(one_a_seat, seeds.reshape(-1))
-        action = self.spec.action
-        blank: Any = np.zeros((*shape, *action.shape), action.dtype), np.zeros(shape, np.float32), np.ones(shape, bool)
-        return TimeStep(self._decode(obs, shape), *blank)
+        return jax.tree.map(np.asarray, first_timestep(self._decode(obs, shape), self.spec, shape))
 
     def _block(
         self,

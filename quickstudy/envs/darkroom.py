@@ -14,9 +14,9 @@ from quickstudy.algorithms.baselines.key_door_search import KeyDoorSampling
 from quickstudy.algorithms.baselines.random import RandomLearner
 from quickstudy.envs.base import AbstractEnv
 from quickstudy.envs.grid_geometry import MOVES, distance, move, one_hot_position
-from quickstudy.envs.gridworld import Goals, GridEnv, check_grid, goals_of, search_yardsticks
+from quickstudy.envs.gridworld import Goals, GridEnv, cells_map, check_grid, goals_of, search_yardsticks
 from quickstudy.envs.replay import grid_replay
-from quickstudy.family import AbstractFamily, AbstractYardstick
+from quickstudy.family import AbstractFamily, AbstractMappedFamily, AbstractYardstick, StateMap
 from quickstudy.tasks.base import SplitName
 from quickstudy.tasks.finite import FiniteTasks
 from quickstudy.types import Budget, EnvStep, Spec, Trajectory
@@ -83,7 +83,7 @@ class KeyDoorEnv(AbstractEnv[KeyDoor, KeyDoorState]):
         return jnp.mean((to_key <= self.horizon).astype(jnp.float32) + (to_door <= self.horizon))
 
 
-class DarkRoom(AbstractFamily):
+class DarkRoom(AbstractMappedFamily):
     """Find a hidden goal in a dark room, then return to it in every episode.
 
     Every episode starts in the middle of the room. Reward 1 for each step that ends on the goal, 0 otherwise; the goal
@@ -133,6 +133,10 @@ class DarkRoom(AbstractFamily):
     def replay(self, task: Int[Array, ""], trajectory: Trajectory) -> dict[str, Any]:
         """The cells visited in every episode of one stream."""
         return grid_replay(self.size, {"start": self.env.start, "goal": int(task)}, trajectory)
+
+    def state_map(self) -> StateMap:
+        """The cells."""
+        return cells_map(self.size)
 
 
 class DarkKeyToDoor(AbstractFamily):

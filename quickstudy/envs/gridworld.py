@@ -12,7 +12,7 @@ from quickstudy.envs.base import AbstractEnv
 from quickstudy.envs.grid_geometry import MOVES, cell_of, distance, move, one_hot_position
 from quickstudy.envs.replay import grid_replay
 from quickstudy.errors import InvalidArgument, require_positive, unknown
-from quickstudy.family import AbstractFamily, AbstractYardstick
+from quickstudy.family import AbstractMappedFamily, AbstractYardstick, StateMap
 from quickstudy.learner import AbstractLearner
 from quickstudy.planning.sweep import optimal_sweep
 from quickstudy.tasks.base import SplitName
@@ -86,7 +86,7 @@ class GridEnv(AbstractEnv[Int[Array, ""], GridState]):
         return self.goal_reward * on_goal + self.step_reward * (self.horizon - on_goal)
 
 
-class GridNavigation(AbstractFamily):
+class GridNavigation(AbstractMappedFamily):
     """Find a hidden goal on a grid, then return to it in every episode.
 
     The agent starts in a corner and sees only where it stands. +1 on the goal, −0.1 elsewhere; the goal does not end
@@ -143,6 +143,10 @@ class GridNavigation(AbstractFamily):
         """The cells visited in every episode of one stream."""
         return grid_replay(self.size, {"start": self.env.start, "goal": int(task)}, trajectory)
 
+    def state_map(self) -> StateMap:
+        """The cells."""
+        return cells_map(self.size)
+
 
 def check_grid(size: int, horizon: int, num_episodes: int, goals: str) -> None:
     """Raise `InvalidArgument` for a grid family that cannot be."""
@@ -151,6 +155,12 @@ def check_grid(size: int, horizon: int, num_episodes: int, goals: str) -> None:
         raise InvalidArgument(f"size must be a whole number of at least 3, got {size!r}")
     if goals not in get_args(Goals):
         raise unknown("choice of goals", goals, get_args(Goals))
+
+
+def cells_map(size: int) -> StateMap:
+    """What an agent that sees where it stands sees in every cell."""
+    cells = jnp.arange(size * size, dtype=jnp.int32).reshape(size, size)
+    return StateMap(jax.vmap(jax.vmap(lambda cell: one_hot_position(cell, size)))(cells), (0.0, float(size)))
 
 
 def goals_of(

@@ -18,7 +18,7 @@ from quickstudy.algorithms.baselines.random import RandomLearner
 from quickstudy.envs.base import AbstractObservedEnv
 from quickstudy.envs.replay import episode_paths, plain
 from quickstudy.errors import InvalidArgument, require_positive, unknown
-from quickstudy.family import AbstractFamily, AbstractYardstick
+from quickstudy.family import AbstractMappedFamily, AbstractYardstick, StateMap
 from quickstudy.tasks.base import SPLITS, AbstractTaskDistribution, SplitName
 from quickstudy.types import Budget, EnvStep, Spec, Trajectory
 from quickstudy.yardsticks import ExactYardstick, PolicyYardstick
@@ -27,6 +27,8 @@ STEP_LENGTH = 0.1
 """How far an action of 1 moves the point along its axis."""
 REACH = 0.01
 """Where a goal ends the episode, it does so within this distance (Finn et al. 2017)."""
+MAP_EXTENT = 1.25
+"""Half the side of the square that the map of states covers: all goals of all families, and what counts as reached."""
 
 
 class PointTask(NamedTuple):
@@ -148,7 +150,7 @@ class Rotations(AbstractTaskDistribution[PointTask]):
         return PointTask(jnp.asarray(self.goal), jax.random.uniform(key, minval=self.low, maxval=self.high))
 
 
-class AbstractPointNavigation(AbstractFamily):
+class AbstractPointNavigation(AbstractMappedFamily):
     """What the families of the plane share: they differ in their tasks, and in what an episode of `env` pays."""
 
     horizon: eqx.AbstractVar[int]
@@ -189,6 +191,11 @@ class AbstractPointNavigation(AbstractFamily):
             "limits": [-extent, extent],
             "episodes": [{"points": plain(points), "rewards": rewards} for points, rewards in paths],
         }
+
+    def state_map(self) -> StateMap:
+        """A lattice of positions, `STEP_LENGTH` apart."""
+        ticks = STEP_LENGTH * (jnp.arange(round(2 * MAP_EXTENT / STEP_LENGTH)) + 0.5) - MAP_EXTENT
+        return StateMap(jnp.stack(jnp.meshgrid(ticks, ticks), axis=-1), (-MAP_EXTENT, MAP_EXTENT))
 
 
 class PointNavigation(AbstractPointNavigation):

@@ -4,6 +4,7 @@ import math
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from quickstudy.nets.action_terms import AbstractActionTerms
@@ -26,6 +27,10 @@ class Knowledge(eqx.Module):
     def action_values(self, head: Float[Array, " D"]) -> Float[Array, "*axes A"]:
         """The coefficients of Q(s, ·) in the task whose inner network is ``head``."""
         return self.value + self.features @ head
+
+    def at(self, terms: Float[Array, "*axes A"]) -> tuple[Float[Array, "*axes"], Float[Array, "*axes D"]]:
+        """q_K and ψ of one action for each observation, given by its terms."""
+        return jnp.sum(self.value * terms, axis=-1), jnp.einsum("...a,...ad->...d", terms, self.features)
 
 
 class MetaKnowledge(eqx.Module):

@@ -30,6 +30,10 @@ READ_LEARNING = (
     "between first and last episode is what it has learned to learn."
 )
 READ_REPLAY = "What the agent did in a few of these tasks. It never sees what is drawn in green: it has to find out."
+READ_BELIEFS = (
+    "The maps below show what it believed of every state when that episode began: the value by knowledge of all tasks "
+    "alone and with what this one has shown, both on one scale, and how uncertain the second one is."
+)
 READ_YARDSTICKS = (
     "Exact numbers, mean over the tasks of the split. The score is 0 for the floor (first row) and 100 % for the "
     "ceiling (last reference row)."
@@ -145,7 +149,10 @@ def _replay(evaluation: Evaluation, suffix: str, anchor: str) -> str:
         return html.section(f"replay{anchor}", title, html.notice(NO_REPLAYS))
     name = f"replay-data{anchor}"
     player = f'<div class="replay" data-replays="{escape(name)}"></div>{html.data_script(name, drawn)}'
-    return html.section(f"replay{anchor}", title, player, reading="" if anchor else READ_REPLAY)
+    notes = [] if anchor else [READ_REPLAY]
+    if any("beliefs" in entry for entry in drawn):
+        notes.append(READ_BELIEFS)
+    return html.section(f"replay{anchor}", title, player, reading=" ".join(notes))
 
 
 def _spread(evaluation: Evaluation, suffix: str, anchor: str) -> str:

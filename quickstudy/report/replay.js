@@ -33,17 +33,19 @@
     const stage = element("div", { className: "stage" });
     const rewards = element("div", { className: "rewards" });
     const strip = element("div", { className: "filmstrip" });
+    const maps = element("div", { className: "beliefs" });
     const legend = element("p", { className: "caption" });
     const buttons = element("div", { className: "buttons" }, play, previous, next);
     const controls = element("div", { className: "controls" },
       element("label", {}, element("span", { textContent: "Task" }), task), buttons, episodeRow.row, stepRow.row,
       element("div", { className: "reward-title", textContent: "Reward of each step" }), rewards, legend);
-    host.append(stage, controls, strip);
+    host.append(stage, controls, strip, maps);
 
     const replay = () => replays[now.task].replay;
     const scene = () => scenes[replay().kind];
     const episodes = () => scene().rewards(replay());
     const last = () => episodes()[now.episode].length;
+    let believed = null;
 
     function show() {
       const all = episodes(), current = all[now.episode];
@@ -61,6 +63,16 @@
       previous.disabled = now.episode === 0;
       next.disabled = now.episode === all.length - 1;
       [...strip.children].forEach((frame, i) => frame.setAttribute("aria-pressed", i === now.episode));
+      believe();
+    }
+
+    // Beliefs are those of an episode's start: drawn once for all of its steps.
+    function believe() {
+      const kept = replays[now.task].beliefs, shown = `${now.task}/${now.episode}`;
+      maps.hidden = !kept;
+      if (!kept || shown === believed) return;
+      believed = shown;
+      maps.replaceChildren(...beliefs.draw(kept, now.episode, scene().goal(replay())));
     }
 
     function describe(svg, label) {

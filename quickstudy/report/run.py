@@ -145,6 +145,8 @@ def _read_replays(path: Path) -> list[dict[str, Any]]:
     for i, entry in enumerate(replays):
         if not isinstance(entry, dict) or not isinstance(entry.get("replay"), dict) or "kind" not in entry["replay"]:
             raise QuickstudyError(f"{path}: entry {i} has no 'replay' with a 'kind': {REEVALUATE}")
+        if "beliefs" in entry and not {"limits", "episodes"} <= set(entry["beliefs"]):
+            raise QuickstudyError(f"{path}: the 'beliefs' of entry {i} have no 'limits' and 'episodes': {REEVALUATE}")
     return replays
 
 

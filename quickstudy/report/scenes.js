@@ -1,6 +1,7 @@
 "use strict";
 // How each kind of replay is drawn. A scene says how many episodes there are, which rewards each brought, what its
-// parts mean, and draws an episode up to a step. y points up, as in the environments.
+// parts mean, where the goal is (if it has a place), and draws an episode up to a step. y points up, as in the
+// environments.
 const scenes = (() => {
   const NAMESPACE = "http://www.w3.org/2000/svg";
 
@@ -209,15 +210,17 @@ const scenes = (() => {
   const rods = "The pendulum, which began where it is faintest.";
   const hill = "The car, which began where it is faintest. Star: the goal.";
   const arm = "The arm, which began where it is faintest. Star: the target.";
+  const middle = ({ size, goal }) => (Number.isInteger(goal) ? [(goal % size) + 0.5, Math.floor(goal / size) + 0.5] : null);
+  const nowhere = () => null;
   return {
-    drawRewards,
-    grid: { rewards: listed, draw: drawGrid, legend: grid, square: true },
-    plane: { rewards: listed, draw: drawPlane, legend: plane, square: true },
-    arms: { rewards: (replay) => [replay.rewards], draw: drawArms, legend: arms, square: false },
-    states: { rewards: listed, draw: drawStates, legend: states, square: false },
-    "cart-pole": { rewards: listed, draw: drawCartPole, legend: cart, square: true },
-    pendulum: { rewards: listed, draw: drawPendulum, legend: rods, square: true },
-    hill: { rewards: listed, draw: drawHill, legend: hill, square: true },
-    arm: { rewards: listed, draw: drawArm, legend: arm, square: true },
+    node, canvas, star, drawRewards,
+    grid: { rewards: listed, draw: drawGrid, legend: grid, goal: middle, square: true },
+    plane: { rewards: listed, draw: drawPlane, legend: plane, goal: (replay) => replay.goal || null, square: true },
+    arms: { rewards: (replay) => [replay.rewards], draw: drawArms, legend: arms, goal: nowhere, square: false },
+    states: { rewards: listed, draw: drawStates, legend: states, goal: nowhere, square: false },
+    "cart-pole": { rewards: listed, draw: drawCartPole, legend: cart, goal: nowhere, square: true },
+    pendulum: { rewards: listed, draw: drawPendulum, legend: rods, goal: nowhere, square: true },
+    hill: { rewards: listed, draw: drawHill, legend: hill, goal: nowhere, square: true },
+    arm: { rewards: listed, draw: drawArm, legend: arm, goal: nowhere, square: true },
   };
 })();

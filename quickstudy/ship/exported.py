@@ -9,7 +9,7 @@ import numpy as np
 from quickstudy.errors import CheckpointError
 from quickstudy.host.spaces import Layout
 from quickstudy.ship.brain import Brain, Functions
-from quickstudy.ship.store import WEIGHTS, read_arrays, read_description
+from quickstudy.ship.store import WEIGHTS, read_description, read_weights
 
 EXPORT = "export.json"
 PROGRAMS = ("init.stablehlo", "act.stablehlo", "update.stablehlo")
@@ -36,7 +36,7 @@ def read_export(path: Path) -> Brain:
         raise CheckpointError(
             f"{path} holds a program that cannot be read ({error}): export the agent again"
         ) from error
-    weights = read_arrays(path / WEIGHTS)
+    weights = read_weights(path)
     return Brain(
         functions=Functions(*(jax.jit(program.call) for program in programs)),
         weights=[jax.numpy.asarray(np.asarray(weights[name])) for name in description["weights"]],

@@ -8,7 +8,7 @@ from quickstudy.host.spaces import Layout
 from quickstudy.ship.agent import Agent
 from quickstudy.ship.brain import Brain
 from quickstudy.ship.exported import EXPORT, read_export
-from quickstudy.ship.store import WEIGHTS, read_arrays, read_description
+from quickstudy.ship.store import WEIGHTS, read_description, read_weights
 from quickstudy.types import Budget
 
 AGENT = "agent.json"
@@ -43,6 +43,7 @@ def brain_of_run(path: Path, training_seed: int, block_length: int | None) -> Br
     import jax
 
     from quickstudy import catalog, experiment
+    from quickstudy.finite import require_finite_params
     from quickstudy.run_directory import RunDirectory
     from quickstudy.ship.learner_brain import to_arrays
 
@@ -54,6 +55,7 @@ def brain_of_run(path: Path, training_seed: int, block_length: int | None) -> Br
             f"{path} is a run of {found.method}, which is shown its task: it is a yardstick, no agent"
         )
     params = jax.tree.map(lambda x: x[training_seed] if eqx.is_array(x) else x, state.meta.params)
+    require_finite_params(params)
     family = found.family_options
     block = _block(found.budgets.test, block_length)
     description = {
@@ -83,7 +85,7 @@ def _read_agent(path: Path, block_length: int | None) -> Brain:
         )
     description["block"] = _block(Budget(**description["block"]), block_length)._asdict()
     forms = _forms(description)
-    return _brain(description, ordered(forms.weights, read_arrays(path / WEIGHTS), path / WEIGHTS))
+    return _brain(description, ordered(forms.weights, read_weights(path), path / WEIGHTS))
 
 
 def _brain(description: dict[str, Any], weights: list[Any]) -> Brain:

@@ -40,6 +40,19 @@ def read_arrays(file: Path) -> dict[str, np.ndarray]:
         raise CheckpointError(f"{file} cannot be read ({error}): save the agent again") from error
 
 
+def read_weights(path: Path) -> dict[str, np.ndarray]:
+    """The named weights in an agent's directory.
+
+    Raises:
+        CheckpointError: they are missing, damaged or not finite.
+    """
+    arrays = read_arrays(path / WEIGHTS)
+    for name, array in arrays.items():
+        if np.issubdtype(array.dtype, np.inexact) and not np.isfinite(array).all():
+            raise CheckpointError(f"{path / WEIGHTS}: {name} holds a number that is not finite: save the agent again")
+    return arrays
+
+
 def read_description(file: Path) -> dict[str, Any]:
     """A JSON object.
 

@@ -78,3 +78,19 @@ def test_the_store_keeps_the_latest_trials():
     np.testing.assert_array_equal(store.transitions.reward, [[0, 40, 41], [0, 20, 21], [0, 30, 31]])
     with pytest.raises(InvalidArgument, match="num_trials=3 is less than the 4 tasks of a meta-update"):
         store_trials(store, memories(1, 2, 3, 4))
+
+
+def test_nothing_can_be_drawn_from_an_empty_memory_or_store():
+    memory = empty_memory(5, 6)
+    draw = lambda data: sample_returns(data, 2, num_steps=1, gamma=0.5, num_streams=1, key=jax.random.key(0))
+    with pytest.raises(InvalidArgument, match="data holds no transition: remember a block first"):
+        draw(in_order(memory))
+    store = empty_store(2, memory)
+    with pytest.raises(InvalidArgument, match="store holds no trial: store the trials of some tasks first"):
+        draw_trials(store, 2, key=jax.random.key(0))
+    # In a compiled program, where sizes are not known, both can still be drawn from.
+    memory, _, _ = remember(memory, numbered_block(1, 2))
+    store = store_trials(store, jax.tree.map(lambda x: x[None], memory))
+    assert set(jax.jit(draw)(in_order(memory)).reward.tolist()) <= {1.0, 2.0}
+    drawn = jax.jit(lambda store: draw_trials(store, 2, key=jax.random.key(0)))(store)
+    np.testing.assert_array_equal(drawn.reward, [[0, 0, 0, 1, 2]] * 2)

@@ -8,7 +8,8 @@ import numpy as np
 
 path = Path(__file__).parents[2] / "benchmarks" / "steps_in_task.py"
 spec = importlib.util.spec_from_file_location("steps_in_task", path)
-assert spec is not None and spec.loader is not None
+assert spec is not None
+assert spec.loader is not None
 steps_in_task = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(steps_in_task)
 

@@ -157,3 +157,12 @@ def test_impossible_rooms_are_refused(family):
         family(size=1)
     with pytest.raises(InvalidArgument, match="horizon"):
         family(horizon=0)
+
+
+def test_the_map_shows_every_cell_where_a_replay_draws_it():
+    room = DarkRoom(size=3)
+    obs, limits = room.state_map()
+    assert limits == (0.0, 3.0)
+    # Rows along y, columns along x: cell 5 is at x = 2, y = 1.
+    np.testing.assert_array_equal(obs[1, 2], [0, 0, 1, 0, 1, 0])
+    np.testing.assert_array_equal(cell_of(obs), np.arange(9).reshape(3, 3))

@@ -232,3 +232,18 @@ def test_continuous_actions_are_announced():
 def test_impossible_families_are_refused(family, fields, message):
     with pytest.raises(InvalidArgument, match=message):
         family(**fields)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_map_is_a_lattice_one_step_apart_that_covers_all_goals(family):
+    obs, (low, high) = family.state_map()
+    positions = np.asarray(obs)
+    ticks = np.linspace(-1.2, 1.2, 25)
+    np.testing.assert_allclose(positions[3, :, 0], ticks, atol=1e-5)
+    np.testing.assert_allclose(positions[:, 3, 1], ticks, atol=1e-5)
+    assert positions.shape == (25, 25, 2)
+    # Cells reach half a step beyond the outer positions.
+    np.testing.assert_allclose((low, high), (-1.25, 1.25))
+    for split in ("test", "ood"):
+        goals = family.tasks(split).batch(200, key=KEY).goal
+        assert float(jnp.abs(goals).max()) + (family.env.reward_radius or 0.0) < 1.25

@@ -185,3 +185,24 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture
+def add_beliefs() -> Callable[..., list[dict[str, Any]]]:
+    """Put beliefs beside all replays but the last: maps of 3 × 3 cells, whose values grow by 1 an episode."""
+
+    def add(run: Path, split: str = "test") -> list[dict[str, Any]]:
+        file = run / "evaluation" / split / "replays.json"
+        replays = json.loads(file.read_text())
+        for entry in replays[:-1]:
+            limits = [0.0, 5.0] if entry["replay"]["kind"] == "grid" else [-1.25, 1.25]
+            known = np.arange(9.0).reshape(3, 3) - 1
+            episodes = [
+                {"knowledge": known.tolist(), "adapted": (known + e).tolist(), "uncertainty": (known + 1).tolist()}
+                for e in range(4)
+            ]
+            entry["beliefs"] = {"limits": limits, "episodes": episodes}
+        file.write_text(json.dumps(replays))
+        return replays
+
+    return add

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from quickstudy.report import write_comparison, write_report
@@ -21,6 +22,8 @@ FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
 )
+
+AddBeliefs = Callable[..., list[dict[str, Any]]]
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None or CHROMEDRIVER is None, reason="needs chromium and chromedriver, which are not installed"
@@ -182,6 +185,81 @@ def test_replay_plays_and_pauses(browser: Browser, make_run: Callable[..., Path]
     click(browser, ".play")
     wait_for(browser, pulls, lambda count: count == 20)
     wait_for(browser, "return document.querySelector('.play').textContent", lambda text: text == "▶ Play")
+    assert_quiet(browser, page)
+
+
+MAPS = (
+    "return [...document.querySelectorAll('.beliefs:not([hidden]) svg')].map((map) => map.getAttribute('aria-label'))"
+)
+OPACITY = """
+const maps = [...document.querySelectorAll('.beliefs svg')];
+return maps.map((map) => [...map.querySelectorAll('.belief')].map((cell) => Number(cell.getAttribute('fill-opacity'))));
+"""
+# Where the middle of the star is, as a share of the map's width from the left and of its height from the top.
+STAR = """
+const map = document.querySelector('.beliefs svg'), whole = map.getBoundingClientRect();
+const star = map.querySelector('.goal').getBBox(), view = map.viewBox.baseVal;
+return [(star.x + star.width / 2 - view.x) / view.width, (star.y + star.height / 2 - view.y) / view.height];
+"""
+
+
+@pytest.mark.parametrize("kind", ["grid", "plane"])
+def test_beliefs_follow_the_episode(
+    browser: Browser, make_run: Callable[..., Path], add_beliefs: AddBeliefs, kind: str
+):
+    run = make_run(kind=kind)
+    replays = add_beliefs(run)
+    page = write_report(run)
+    browser.open(page)
+    assert browser.run(MAPS) == [
+        "Knowledge at the start of episode 1: value of a state before the task has shown anything, from −1.00 to 7.00",
+        "Adapted at the start of episode 1: its value by what the task has shown so far, from −1.00 to 7.00",
+        "Uncertainty at the start of episode 1: standard deviation of the adapted value, from 0.00 to 8.00",
+    ]
+    # Values lie between −1 and 10 over all episodes, which is one scale for both maps; uncertainty between 0 and 8.
+    values, shares = [i / 11 for i in range(9)], [i / 8 for i in range(9)]
+    np.testing.assert_allclose(browser.run(OPACITY), [values, values, shares], atol=6e-4)
+    click(browser, ".next")
+    assert browser.run(MAPS)[1].endswith("from 0.00 to 8.00")
+    moved = [(i + 1) / 11 for i in range(9)]
+    np.testing.assert_allclose(browser.run(OPACITY), [values, moved, shares], atol=6e-4)
+    scales = browser.run("return [...document.querySelectorAll('.beliefs .scale')].map((e) => e.textContent)")
+    assert scales == ["−1.0010.00", "−1.0010.00", "0.008.00"]
+    goal = replays[0]["replay"]["goal"]
+    x, y = ((goal % 5 + 0.5) / 5, (goal // 5 + 0.5) / 5) if kind == "grid" else [(z + 1.25) / 2.5 for z in goal]
+    assert browser.run(STAR) == pytest.approx([x, 1 - y], abs=0.02)
+    # The last task has no beliefs.
+    browser.run("const t = document.querySelector('.task'); t.value = 2; t.dispatchEvent(new Event('change'));")
+    assert browser.run(MAPS) == []
+    assert_quiet(browser, page)
+
+
+def test_a_run_without_beliefs_has_no_maps(browser: Browser, make_run: Callable[..., Path]):
+    page = write_report(make_run())
+    browser.open(page)
+    assert browser.run(MAPS) == []
+    assert browser.run("return document.querySelector('.beliefs').hidden") is True
+    assert_quiet(browser, page)
+
+
+def test_beliefs_follow_the_theme_and_fit_a_phone(
+    browser: Browser, make_run: Callable[..., Path], add_beliefs: AddBeliefs
+):
+    run = make_run(splits=("test", "ood"))
+    add_beliefs(run)
+    add_beliefs(run, "ood")
+    page = write_report(run)
+    fill = "return getComputedStyle(document.querySelector('.belief')).fill"
+    fill_of_uncertainty = "return getComputedStyle(document.querySelector('.belief.deviation')).fill"
+    browser.open(page, width=375, scheme="dark")
+    assert browser.run("return document.documentElement.scrollWidth") <= 375
+    assert len(browser.run(MAPS)) == 6
+    inside = "return [...document.querySelectorAll('.beliefs *')].every((e) => e.getBoundingClientRect().right <= 375)"
+    assert browser.run(inside)
+    dark = browser.run(fill)
+    assert browser.run(fill_of_uncertainty) != dark
+    browser.open(page, scheme="light")
+    assert browser.run(fill) != dark
     assert_quiet(browser, page)
 
 

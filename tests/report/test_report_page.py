@@ -12,9 +12,11 @@ import pytest
 
 from quickstudy.errors import InvalidArgument, QuickstudyError
 from quickstudy.report import write_report
+from quickstudy.report.page import READ_BELIEFS
 from quickstudy.report.run import read_run
 
 MakeRun = Callable[..., Path]
+AddBeliefs = Callable[..., list[dict[str, Any]]]
 
 
 def page(run: Path) -> str:
@@ -200,6 +202,26 @@ def test_long_training_is_thinned_to_averages(make_run: MakeRun):
     assert stored is not None
     by_three = stored.values["return_total"].mean(axis=1).reshape(300, 3).mean(axis=1)
     np.testing.assert_allclose(mean["y"], by_three, rtol=1e-4)
+
+
+def test_beliefs_are_explained_where_there_are_some(make_run: MakeRun, add_beliefs: AddBeliefs):
+    run = make_run(splits=("test", "ood"))
+    assert READ_BELIEFS not in page(run)
+    add_beliefs(run, "ood")
+    text = page(run)
+    assert text.count(READ_BELIEFS) == 1
+    assert text.index('id="replay-ood"') < text.index(READ_BELIEFS)
+    add_beliefs(run)
+    assert page(run).count(READ_BELIEFS) == 2
+
+
+def test_beliefs_without_maps_are_refused(make_run: MakeRun, add_beliefs: AddBeliefs):
+    run = make_run()
+    replays = add_beliefs(run)
+    del replays[1]["beliefs"]["episodes"]
+    (run / "evaluation/test/replays.json").write_text(json.dumps(replays))
+    with pytest.raises(QuickstudyError, match="the 'beliefs' of entry 1 have no 'limits' and 'episodes'"):
+        write_report(run)
 
 
 @pytest.mark.parametrize(

@@ -65,24 +65,17 @@ from quickstudy.algorithms.memory import (
     remember,
     store_trials,
 )
-from quickstudy.algorithms.transfer.parts import (
-    Head,
-    InnerNetwork,
-    Known,
-    TransferParams,
-    along,
-    known_of,
-    prior_head,
-)
+from quickstudy.algorithms.transfer.beliefs import value_beliefs
+from quickstudy.algorithms.transfer.parts import Head, InnerNetwork, Known, TransferParams, known_of, prior_head
 from quickstudy.errors import require_counts, require_within, unknown
 from quickstudy.family import AbstractFamily
-from quickstudy.learner import AbstractLearner
+from quickstudy.learner import AbstractBelievingLearner
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
 from quickstudy.nets.action_terms import action_terms
 from quickstudy.nets.features import flat_obs, num_obs_features
 from quickstudy.nets.knowledge import MetaKnowledge
 from quickstudy.ops.gaussian import from_natural
-from quickstudy.types import Action, Budgets, Info, Spec, TimeStep, Trajectory, Trial
+from quickstudy.types import Action, Budgets, Info, Obs, Spec, TimeStep, Trajectory, Trial
 
 Prior = Literal["learned", "isotropic"]
 Features = Literal["learned", "random"]
@@ -107,7 +100,7 @@ def fit_inner(
 
     def sweep(mean: Float[Array, " D"]) -> Head:
         best = jax.vmap(params.knowledge.actions.best_terms)(known.following.action_values(mean))
-        value, features = along(known.following, best)
+        value, features = known.following.at(best)
         difference = known.features - discount[:, None] * features
         surprise = data.reward - known.value + discount * value
         weighted = difference * (data.weight / inner.noise**2)[:, None]
@@ -144,7 +137,7 @@ def lesson_of(params: TransferParams, inner: InnerNetwork, data: Transitions) ->
 def knowledge_loss(knowledge: MetaKnowledge, lesson: Lesson, inner: InnerNetwork) -> tuple[Float[Array, ""], Info]:
     """Phase 1: how far a task's targets are from the average over tasks, and from what its own head says."""
     data, head, target = lesson
-    value, features = along(jax.vmap(knowledge)(data.obs), jax.vmap(knowledge.actions.terms)(data.action))
+    value, features = jax.vmap(knowledge)(data.obs).at(jax.vmap(knowledge.actions.terms)(data.action))
     mean = lambda x: jnp.sum(data.weight * x) / jnp.maximum(data.weight.sum(), 1.0)
     bias = mean(jnp.square(value - target))
     corrected = jax.lax.stop_gradient(value) + features @ head.mean
@@ -152,7 +145,7 @@ def knowledge_loss(knowledge: MetaKnowledge, lesson: Lesson, inner: InnerNetwork
     return bias + error * inner.head, {"bias": bias, "error": error}
 
 
-class TransferLearner(AbstractLearner[TransferParams, TaskValues, Float[Array, " D"]]):
+class TransferLearner(AbstractBelievingLearner[TransferParams, TaskValues, Float[Array, " D"]]):
     """What the agent does inside one task. The carry is the draw z of the episode."""
 
     inner: InnerNetwork = InnerNetwork()
@@ -198,6 +191,10 @@ class TransferLearner(AbstractLearner[TransferParams, TaskValues, Float[Array, "
         weight = memory.transitions.weight
         variance = jnp.sum(weight * head.variance(known.features)) / weight.sum()
         return TaskValues(memory, known, head), {"uncertainty": jnp.sqrt(variance)}
+
+    def believe(self, params: TransferParams, state: TaskValues, obs: Obs) -> dict[str, Float[Array, ""]]:
+        """The value of an observation by knowledge alone and by the head, and how uncertain that is."""
+        return value_beliefs(params, prior_head(params, self.inner), state.head, flat_obs(obs))
 
 
 class MKTN(AbstractMetaAlgorithm):

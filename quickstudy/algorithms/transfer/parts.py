@@ -85,12 +85,7 @@ class Known(NamedTuple):
 def known_of(knowledge: MetaKnowledge, data: Transitions) -> Known:
     """The knowledge applied to both ends of transitions ``[C]``."""
     here, following = jax.vmap(knowledge)(data.obs), jax.vmap(knowledge)(data.next_obs)
-    return Known(*along(here, jax.vmap(knowledge.actions.terms)(data.action)), following)
-
-
-def along(knowledge: Knowledge, terms: Float[Array, "C A"]) -> tuple[Float[Array, " C"], Float[Array, "C D"]]:
-    """q_K and ψ of C observations and one action in each, given by its terms."""
-    return jnp.sum(knowledge.value * terms, axis=-1), jnp.einsum("ca,cad->cd", terms, knowledge.features)
+    return Known(*here.at(jax.vmap(knowledge.actions.terms)(data.action)), following)
 
 
 def prior_head(params: TransferParams, inner: InnerNetwork) -> Head:
