@@ -196,6 +196,7 @@ MKTN_ABLATIONS: dict[str, dict[str, Any]] = {
     "random-features": {"features": "random"},
     "isotropic-prior": {"prior": "isotropic"},
     "no-guidance": {"inner": {"guidance": 0.01}},
+    "gradient": {"inner": {"form": "gradient"}},
     "block-5": {"inner": {"block_length": 5}},
     "block-episode": {"inner": {"block_length": 0}},
 }

@@ -33,9 +33,9 @@ Differs from the paper:
 1. Both ends of a temporal difference are regressed on (Engel et al. 2005), rather than Q(s, a) on a fixed target: what
    is not known of the future then stays unknown, where a fixed target would count as an observation of it.
 2. Hence the regressors change with a*, and each of the J sweeps has a Cholesky factorisation of its own.
-3. The head is the whole inner network: the form with gradient steps is not built. Continuous actions have no actor:
-   q_K and ψ are parabolas in every number of an action, and so is Q, whose best action is then known in closed form
-   (`quickstudy.nets.action_terms`; quadratic action values: Gu et al. 2016, arXiv:1603.00748).
+3. The head is the whole inner network, in both forms (by gradient: `quickstudy.algorithms.transfer.gradient_steps`).
+   Continuous actions have no actor: q_K and ψ are parabolas in every number of an action, and so is Q, whose best
+   action is then known in closed form (`quickstudy.nets.action_terms`).
 4. σ is given: where it was learned, it grew to what the head cannot explain early on, and draws searched less.
 5. The knowledge is learned by expectation maximisation on the likelihood of all tasks' data, not by differentiating how
    earlier blocks predict later ones. By the chain rule the likelihood is what earlier data say of later data; what is
@@ -47,7 +47,7 @@ Differs from the paper:
 """
 
 import math
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -66,7 +66,16 @@ from quickstudy.algorithms.memory import (
     store_trials,
 )
 from quickstudy.algorithms.transfer.beliefs import value_beliefs
-from quickstudy.algorithms.transfer.parts import Head, InnerNetwork, Known, TransferParams, known_of, prior_head
+from quickstudy.algorithms.transfer.gradient_steps import descend, foresight_loss
+from quickstudy.algorithms.transfer.parts import (
+    Head,
+    InnerNetwork,
+    Known,
+    TransferParams,
+    known_of,
+    moments,
+    prior_head,
+)
 from quickstudy.errors import require_counts, require_within, unknown
 from quickstudy.family import AbstractFamily
 from quickstudy.learner import AbstractBelievingLearner
@@ -89,17 +98,15 @@ class TaskValues(NamedTuple):
     head: Head
 
 
-def fit_inner(
-    params: TransferParams, inner: InnerNetwork, data: Transitions, known: Known, start: Float[Array, " D"]
-) -> Head:
-    """Phase 2: the posterior of the head, given the transitions whose ``weight`` is 1."""
+def fit_inner(params: TransferParams, inner: InnerNetwork, data: Transitions, known: Known, start: Head) -> Head:
+    """Phase 2: the posterior of the head, given the transitions of weight 1; a* is first that of ``start``."""
     if not inner.head:
         return prior_head(params, inner)
     precision = inner.guidance * jnp.exp(params.log_precision)
     discount = inner.gamma * data.discount
 
-    def sweep(mean: Float[Array, " D"]) -> Head:
-        best = jax.vmap(params.knowledge.actions.best_terms)(known.following.action_values(mean))
+    def sweep(_: Any, head: Head) -> Head:
+        best = jax.vmap(params.knowledge.actions.best_terms)(known.following.action_values(head.mean))
         value, features = known.following.at(best)
         difference = known.features - discount[:, None] * features
         surprise = data.reward - known.value + discount * value
@@ -107,8 +114,7 @@ def fit_inner(
         right = precision * params.prior_mean + weighted.T @ surprise
         return Head(*from_natural(jnp.diag(precision) + weighted.T @ difference, right))
 
-    first = Head(start, jnp.diag(precision))
-    return jax.lax.fori_loop(0, inner.num_sweeps, lambda _, head: sweep(head.mean), first)
+    return jax.lax.fori_loop(0, inner.num_sweeps, sweep, start)
 
 
 def act_by_draw(params: TransferParams, head: Head, draw: Float[Array, " D"], obs: Float[Array, " F"]) -> Action:
@@ -128,7 +134,7 @@ class Lesson(NamedTuple):
 def lesson_of(params: TransferParams, inner: InnerNetwork, data: Transitions) -> Lesson:
     """The lesson of a task, in hindsight: ``y = r + γ max_a' Q(s', a')`` with the head fitted on all of its data."""
     known = known_of(params.knowledge, data)
-    head = fit_inner(params, inner, data, known, params.prior_mean)
+    head = fit_inner(params, inner, data, known, prior_head(params, inner))
     following = known.following.action_values(head.mean)
     best = jnp.sum(following * jax.vmap(params.knowledge.actions.best_terms)(following), axis=-1)
     return Lesson(data, head, data.reward + inner.gamma * data.discount * best)
@@ -187,7 +193,8 @@ class TransferLearner(AbstractBelievingLearner[TransferParams, TaskValues, Float
         del key
         memory, where, new = remember(state.memory, trajectory)
         known = jax.tree.map(lambda old, new: old.at[where].set(new), state.known, known_of(params.knowledge, new))
-        head = fit_inner(params, self.inner, memory.transitions, known, state.head.mean)
+        fit = descend if self.inner.form == "gradient" else fit_inner
+        head = fit(params, self.inner, memory.transitions, known, state.head)
         weight = memory.transitions.weight
         variance = jnp.sum(weight * head.variance(known.features)) / weight.sum()
         return TaskValues(memory, known, head), {"uncertainty": jnp.sqrt(variance)}
@@ -212,6 +219,8 @@ class MKTN(AbstractMetaAlgorithm):
     """`isotropic` for the ablation "no learned prior": w_0 = 0 and Λ the identity times `prior_precision`."""
     prior_precision: float = 1.0
     """Λ at the start."""
+    step_size: float = 0.5
+    """α at the start, where the inner network learns by gradient."""
     learning_rate: float = 5e-3
     """Adam's step size; it falls linearly to a tenth."""
     anneal_steps: int = 600
@@ -236,19 +245,9 @@ class MKTN(AbstractMetaAlgorithm):
     """M, trials that are kept over meta-updates."""
 
     def __check_init__(self):
-        counts = (
-            "width",
-            "num_features",
-            "anneal_steps",
-            "num_gradient_steps",
-            "batch_size",
-            "lesson_rows",
-            "num_trials",
-            "num_lessons",
-            "trial_factor",
-        )
-        require_counts(self, *counts)
-        require_within("(0, inf)", self, "prior_precision", "learning_rate")
+        require_counts(self, "width", "num_features", "anneal_steps", "num_gradient_steps", "batch_size")
+        require_counts(self, "lesson_rows", "num_trials", "num_lessons", "trial_factor")
+        require_within("(0, inf)", self, "prior_precision", "step_size", "learning_rate")
         require_within("[0, 1]", self, "epsilon")
         require_within("(0, 1]", self, "prior_rate")
         for name, known in (("features", ("learned", "random")), ("prior", ("learned", "isotropic"))):
@@ -269,8 +268,9 @@ class MKTN(AbstractMetaAlgorithm):
         """A fresh network, the prior at its start, and no trials."""
         size, actions = num_obs_features(spec), action_terms(spec)
         knowledge = MetaKnowledge(size, actions, width=self.width, num_features=self.num_features, key=key)
-        params = TransferParams(knowledge, jnp.zeros(self.num_features), self._log_precision)
-        opt_state = self._optimizer().init(eqx.filter(knowledge, eqx.is_inexact_array))
+        step_size = jnp.full(self.num_features, math.log(self.step_size)) if self.inner.form == "gradient" else None
+        params = TransferParams(knowledge, jnp.zeros(self.num_features), self._log_precision, step_size)
+        opt_state = self._optimizer().init(eqx.filter((knowledge, step_size), eqx.is_inexact_array))
         store = empty_store(self.num_trials, empty_memory(self.inner.capacity, size, spec.action))
         return MetaState(params, opt_state, jnp.zeros((), jnp.int32), store)
 
@@ -279,13 +279,12 @@ class MKTN(AbstractMetaAlgorithm):
         k_lessons, k_steps = jax.random.split(key)
         store = store_trials(state.extra, trials.final.state.memory)
         lessons = self._lessons(state.params, store, key=k_lessons)
-        knowledge, opt_state, info = state.params.knowledge, state.opt_state, {}
+        params, opt_state, info = state.params, state.opt_state, {}
         if self.features == "learned":
-            knowledge, opt_state, info = self._learn(knowledge, opt_state, lessons, key=k_steps)
-        prior_mean, log_precision = state.params.prior_mean, state.params.log_precision
+            params, opt_state, info = self._learn(params, opt_state, lessons, key=k_steps)
         if self.prior == "learned":
-            prior_mean, log_precision = self._moments(prior_mean, log_precision, lessons.head)
-        params = TransferParams(knowledge, prior_mean, log_precision)
+            prior = moments(params.prior_mean, params.log_precision, lessons.head, rate=self.prior_rate)
+            params = eqx.tree_at(lambda p: (p.prior_mean, p.log_precision), params, prior)
         return MetaState(params, opt_state, state.step + 1, store), info
 
     def _lessons(self, params: TransferParams, store: TrialStore, *, key: Key[Array, ""]) -> Lesson:
@@ -305,22 +304,17 @@ class MKTN(AbstractMetaAlgorithm):
         return jnp.full(self.num_features, math.log(self.prior_precision), jnp.float32)
 
     def _learn(
-        self, knowledge: MetaKnowledge, opt_state: PyTree, lessons: Lesson, *, key: Key[Array, ""]
-    ) -> tuple[MetaKnowledge, PyTree, Info]:
-        arrays, static = eqx.partition(knowledge, eqx.is_inexact_array)
+        self, params: TransferParams, opt_state: PyTree, lessons: Lesson, *, key: Key[Array, ""]
+    ) -> tuple[TransferParams, PyTree, Info]:
+        arrays, static = eqx.partition((params.knowledge, params.log_step_size), eqx.is_inexact_array)
 
         def step(carry: tuple[PyTree, PyTree], key: Key[Array, ""]) -> tuple[tuple[PyTree, PyTree], Info]:
             arrays, opt_state = carry
-            k_lessons, k_rows = jax.random.split(key)
-            index = jax.random.randint(k_lessons, (self.batch_size, 1), 0, self.num_lessons)
-            row = jax.random.randint(k_rows, (self.batch_size, self.lesson_rows), 0, lessons.target.shape[1])
-            data, target = jax.tree.map(lambda x: x[index, row], (lessons.data, lessons.target))
-            batch = Lesson(data, jax.tree.map(lambda x: x[index[:, 0]], lessons.head), target)
+            k_lessons, k_loss = jax.random.split(key)
+            index = jax.random.randint(k_lessons, (self.batch_size,), 0, self.num_lessons)
+            batch = jax.tree.map(lambda x: x[index], lessons)
 
-            def loss(arrays: PyTree) -> tuple[Float[Array, ""], Info]:
-                one = lambda lesson: knowledge_loss(eqx.combine(arrays, static), lesson, self.inner)
-                return jax.tree.map(jnp.mean, jax.vmap(one)(batch))
-
+            loss = lambda arrays: self._loss(params, eqx.combine(arrays, static), batch, key=k_loss)
             (value, info), grads = jax.value_and_grad(loss, has_aux=True)(arrays)
             updates, opt_state = self._optimizer().update(grads, opt_state)
             info |= {"loss": value, "gradient_norm": optax.tree.norm(grads)}
@@ -328,17 +322,26 @@ class MKTN(AbstractMetaAlgorithm):
 
         keys = jax.random.split(key, self.num_gradient_steps)
         (arrays, opt_state), info = jax.lax.scan(step, (arrays, opt_state), keys)
-        return eqx.combine(arrays, static), opt_state, jax.tree.map(jnp.mean, info)
+        knowledge, log_step_size = eqx.combine(arrays, static)
+        params = TransferParams(knowledge, params.prior_mean, params.log_precision, log_step_size)
+        return params, opt_state, jax.tree.map(jnp.mean, info)
 
-    def _moments(
-        self, mean: Float[Array, " D"], log_precision: Float[Array, " D"], heads: Head
-    ) -> tuple[Float[Array, " D"], Float[Array, " D"]]:
-        """The prior, moved towards the Gaussian that fits the heads of many tasks best (a step of EM)."""
-        mean = mean + self.prior_rate * (heads.mean.mean(0) - mean)
-        spread = jnp.square(heads.mean - mean[None]) + jnp.sum(jnp.square(heads.root), axis=-1)
-        variance = jnp.exp(-log_precision)
-        variance += self.prior_rate * (spread.mean(0) - variance)
-        return mean, -jnp.log(variance)
+    def _loss(
+        self, params: TransferParams, learned: PyTree, lessons: Lesson, *, key: Key[Array, ""]
+    ) -> tuple[Float[Array, ""], Info]:
+        """`knowledge_loss` on some rows of every lesson; and how well steps of this size foresee, where there are."""
+        knowledge, log_step_size = learned
+        k_rows, k_foresight = jax.random.split(key)
+        row = jax.random.randint(k_rows, (self.batch_size, self.lesson_rows), 0, lessons.target.shape[1])
+        pick = lambda x: jax.vmap(lambda x, row: x[row])(x, row)
+        some = Lesson(jax.tree.map(pick, lessons.data), lessons.head, pick(lessons.target))
+        loss, info = jax.tree.map(jnp.mean, jax.vmap(lambda one: knowledge_loss(knowledge, one, self.inner))(some))
+        if log_step_size is None:
+            return loss, info
+        params = TransferParams(params.knowledge, params.prior_mean, params.log_precision, log_step_size)
+        one = lambda lesson, key: foresight_loss(params, self.inner, lesson.data, lesson.target, key=key)
+        info["foresight"] = jax.vmap(one)(lessons, jax.random.split(k_foresight, self.batch_size)).mean()
+        return loss + info["foresight"], info
 
     def _optimizer(self) -> optax.GradientTransformation:
         steps = self.anneal_steps * self.num_gradient_steps

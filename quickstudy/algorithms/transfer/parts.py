@@ -1,6 +1,6 @@
 """What value transfer is made of: its parameters across tasks, and the posterior of a task's head."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -8,10 +8,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from quickstudy.algorithms.memory import Transitions
-from quickstudy.errors import InvalidArgument, require_counts, require_within
+from quickstudy.errors import InvalidArgument, require_counts, require_within, unknown
 from quickstudy.family import AbstractFamily
 from quickstudy.nets.knowledge import Knowledge, MetaKnowledge
 from quickstudy.types import Budget
+
+Form = Literal["bayes", "gradient"]
+FORMS = ("bayes", "gradient")
 
 
 class InnerNetwork(eqx.Module):
@@ -31,11 +34,17 @@ class InnerNetwork(eqx.Module):
     """How many standard deviations of the posterior a draw is away: below 1 for less search, 0 for the mean."""
     guidance: float = 1.0
     """Weight of the prior in the regression; the ablation "no guidance" makes it small."""
+    form: Form = "bayes"
+    """`bayes`: the posterior in closed form; `gradient`: TD steps with meta-learned step sizes."""
+    num_steps: int = 10
+    """M, gradient steps after each block (form `gradient`)."""
     head: bool = True
     """False for the ablation "knowledge only": the agent follows q_K and never adapts."""
 
     def __check_init__(self):
-        require_counts(self, "num_sweeps", "capacity", prefix="inner.")
+        require_counts(self, "num_sweeps", "num_steps", "capacity", prefix="inner.")
+        if self.form not in FORMS:
+            raise unknown("inner.form", self.form, FORMS)
         if self.block_length < 0:
             raise InvalidArgument(f"inner.block_length must be at least 0 (one episode), got {self.block_length}")
         require_within("[0, 1)", self, "gamma", prefix="inner.")
@@ -56,11 +65,13 @@ class TransferParams(eqx.Module):
         knowledge: from an observation to q_K and ψ.
         prior_mean: w_0.
         log_precision: logarithms of the diagonal of Λ.
+        log_step_size: logarithms of α, where the inner network learns by gradient.
     """
 
     knowledge: MetaKnowledge
     prior_mean: Float[Array, " D"]
     log_precision: Float[Array, " D"]
+    log_step_size: Float[Array, " D"] | None = None
 
 
 class Head(NamedTuple):
@@ -92,3 +103,14 @@ def prior_head(params: TransferParams, inner: InnerNetwork) -> Head:
     """N(w_0, Λ⁻¹); nothing at all without an inner network."""
     root = jnp.diag(jnp.exp(-params.log_precision / 2) / jnp.sqrt(inner.guidance))
     return Head(params.prior_mean * inner.head, root * inner.head)
+
+
+def moments(
+    mean: Float[Array, " D"], log_precision: Float[Array, " D"], heads: Head, *, rate: float
+) -> tuple[Float[Array, " D"], Float[Array, " D"]]:
+    """A prior, moved by ``rate`` towards the Gaussian that fits the heads of many tasks best (a step of EM)."""
+    mean = mean + rate * (heads.mean.mean(0) - mean)
+    spread = jnp.square(heads.mean - mean[None]) + jnp.sum(jnp.square(heads.root), axis=-1)
+    variance = jnp.exp(-log_precision)
+    variance += rate * (spread.mean(0) - variance)
+    return mean, -jnp.log(variance)

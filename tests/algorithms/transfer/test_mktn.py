@@ -9,7 +9,7 @@ from toys import numbered_block
 
 from quickstudy.algorithms.memory import Transitions, empty_memory, remember
 from quickstudy.algorithms.transfer.mktn import MKTN, TransferLearner, act_by_draw, fit_inner, knowledge_loss, lesson_of
-from quickstudy.algorithms.transfer.parts import Head, InnerNetwork, known_of, prior_head
+from quickstudy.algorithms.transfer.parts import Head, InnerNetwork, known_of, moments, prior_head
 from quickstudy.envs.gridworld import GridNavigation
 from quickstudy.envs.point import PointNavigation
 from quickstudy.errors import InvalidArgument
@@ -43,7 +43,7 @@ def test_the_head_is_the_gaussian_posterior_of_its_own_greedy_actions(params):
     known = known_of(params.knowledge, data)
     inner = InnerNetwork(capacity=12, gamma=0.6, num_sweeps=1, noise=0.4)
     start = jnp.asarray([1.0, -1.0, 0.5, 2.0])
-    head = fit_inner(params, inner, data, known, start)
+    head = fit_inner(params, inner, data, known, Head(start, jnp.eye(4)))
     best = np.argmax(known.following.value + known.following.features @ start, axis=-1)
     rows = np.arange(8)
     following = (known.following.value, known.following.features)
@@ -62,10 +62,10 @@ def test_the_head_is_the_gaussian_posterior_of_its_own_greedy_actions(params):
 def test_without_data_the_head_is_the_prior_and_without_a_head_it_is_nothing(params):
     data = _data()._replace(weight=jnp.zeros(12))
     known = known_of(params.knowledge, data)
-    head, prior = fit_inner(params, INNER, data, known, params.prior_mean), prior_head(params, INNER)
+    head, prior = fit_inner(params, INNER, data, known, prior_head(params, INNER)), prior_head(params, INNER)
     np.testing.assert_allclose(head.mean, params.prior_mean, rtol=1e-5)
     np.testing.assert_allclose(head.root @ head.root.T, prior.root @ prior.root.T, rtol=1e-5, atol=1e-6)
-    nothing = fit_inner(params, InnerNetwork(head=False), _data(), known, params.prior_mean)
+    nothing = fit_inner(params, InnerNetwork(head=False), _data(), known, prior)
     np.testing.assert_array_equal(nothing.mean, np.zeros(4))
     np.testing.assert_array_equal(nothing.root, np.zeros((4, 4)))
 
@@ -74,7 +74,7 @@ def test_without_a_discount_the_head_is_a_regression_on_rewards(params):
     data = _data()
     inner = InnerNetwork(capacity=12, gamma=0.0, num_sweeps=1, noise=0.4)
     known = known_of(params.knowledge, data)
-    head = fit_inner(params, inner, data, known, params.prior_mean)
+    head = fit_inner(params, inner, data, known, prior_head(params, inner))
     x, y = np.asarray(known.features)[:8], np.asarray(data.reward - known.value)[:8]
     precision = np.diag(np.exp(np.asarray(params.log_precision)))
     expected = np.linalg.solve(precision + x.T @ x / 0.16, precision @ params.prior_mean + x.T @ y / 0.16)
@@ -123,7 +123,7 @@ def test_a_lesson_has_the_head_of_all_data_and_the_loss_is_what_it_misses(params
     inner, data = InnerNetwork(capacity=12, gamma=0.6, num_sweeps=2, noise=0.4), _data()
     lesson = lesson_of(params, inner, data)
     known = known_of(params.knowledge, data)
-    head = fit_inner(params, inner, data, known, params.prior_mean)
+    head = fit_inner(params, inner, data, known, prior_head(params, inner))
     np.testing.assert_allclose(lesson.head.mean, head.mean, rtol=1e-5)
     following = np.asarray(known.following.value + known.following.features @ head.mean).max(-1)
     y = np.asarray(data.reward + 0.6 * data.discount * following)
@@ -146,10 +146,9 @@ def test_the_knowledge_is_taught_by_neither_the_targets_nor_the_average_of_the_c
 
 
 def test_the_prior_becomes_the_moments_of_heads():
-    method = MKTN(width=8, num_features=4, inner=INNER, prior_rate=1.0)
     means = jax.random.normal(jax.random.key(0), (50, 4)) * jnp.asarray([[1.0, 2.0, 0.5, 1.0]]) + 3.0
     roots = jnp.broadcast_to(0.3 * jnp.eye(4), (50, 4, 4))
-    mean, log_precision = method._moments(jnp.zeros(4), jnp.zeros(4), Head(means, roots))
+    mean, log_precision = moments(jnp.zeros(4), jnp.zeros(4), Head(means, roots), rate=1.0)
     np.testing.assert_allclose(mean, means.mean(0), rtol=1e-5)
     np.testing.assert_allclose(jnp.exp(-log_precision), means.var(0) + 0.09, rtol=1e-4)
 
@@ -179,6 +178,8 @@ def test_continuous_actions_are_the_best_of_the_drawn_parabola():
     [
         (lambda: MKTN(num_features=0), "num_features must be a whole number of at least 1, got 0"),
         (lambda: MKTN(prior_precision=0.0), "prior_precision must be positive, got 0.0"),
+        (lambda: InnerNetwork(num_steps=0), "inner.num_steps must be a whole number of at least 1, got 0"),
+        (lambda: MKTN(step_size=0.0), "step_size must be positive, got 0.0"),
         (lambda: InnerNetwork(noise=0.0), "inner.noise must be positive, got 0.0"),
         (lambda: MKTN(epsilon=1.5), r"epsilon must lie in \[0, 1\], got 1.5"),
         (lambda: InnerNetwork(spread=-1.0), "inner.spread must be at least 0, got -1.0"),

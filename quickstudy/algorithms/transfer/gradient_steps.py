@@ -1,0 +1,55 @@
+"""MKTN's inner network by gradient: TD steps with meta-learned step sizes, instead of a posterior in closed form.
+
+On all remembered transitions, with the head φ̄ before the block as the target network, from φ = φ̄::
+
+    φ ← φ − α ⊙ ∇_φ ½ (mean (q_K(s, a) + φ·ψ(s, a) − r − γ Q_φ̄(s', a*))²  +  g σ²/n (φ − w_0)ᵀ Λ (φ − w_0))
+
+α is learned so that the steps on the first transitions of a task foresee what hindsight says of all of them. The pull
+of the knowledge, by the weight g, fades with the number n of transitions.
+
+The agent follows draws of the prior that take the same steps (randomised prior functions, Osband et al. 2018,
+arXiv:1806.03335). The steps are affine in φ, so that mean and root of N(w_0, Λ⁻¹) take them for all draws at once.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from quickstudy.algorithms.memory import Transitions
+from quickstudy.algorithms.transfer.parts import Head, InnerNetwork, Known, TransferParams, known_of, prior_head
+
+
+def descend(params: TransferParams, inner: InnerNetwork, data: Transitions, known: Known, head: Head) -> Head:
+    """Some TD steps from ``head``, on the transitions whose ``weight`` is 1."""
+    assert params.log_step_size is not None
+    count = jnp.maximum(data.weight.sum(), 1.0)
+    discount = inner.gamma * data.discount
+    best = jax.vmap(params.knowledge.actions.best_terms)(known.following.action_values(head.mean))
+    value, features = known.following.at(best)
+    # Column 0 is the mean; the others are deviations from it, for which rewards and q_K are nothing.
+    start, prior = (jnp.concatenate([h.mean[:, None], h.root], axis=1) for h in (head, prior_head(params, inner)))
+    targets = discount[:, None] * (features @ start)
+    targets = targets.at[:, 0].add(data.reward - known.value + discount * value)
+    pull = (inner.guidance * inner.noise**2 / count) * jnp.exp(params.log_precision)
+    rate, share = jnp.exp(params.log_step_size), data.weight / count
+
+    def step(_: Any, heads: Float[Array, "D columns"]) -> Float[Array, "D columns"]:
+        error = (known.features @ heads - targets) * share[:, None]
+        return heads - rate[:, None] * (known.features.T @ error + pull[:, None] * (heads - prior))
+
+    heads = jax.lax.fori_loop(0, inner.num_steps, step, start)
+    return Head(heads[:, 0], heads[:, 1:])
+
+
+def foresight_loss(
+    params: TransferParams, inner: InnerNetwork, data: Transitions, target: Float[Array, " C"], *, key: Key[Array, ""]
+) -> Float[Array, ""]:
+    """How far the steps on the first transitions of a task, a random number of them, miss the targets of all."""
+    seen = jnp.cumsum(data.weight) <= jax.random.uniform(key) * data.weight.sum()
+    known, head = known_of(params.knowledge, data), prior_head(params, inner)
+    for _ in range(inner.num_sweeps):
+        head = descend(params, inner, data._replace(weight=data.weight * seen), known, head)
+    error = known.value + known.features @ head.mean - target
+    return jnp.sum(data.weight * jnp.square(error)) / jnp.maximum(data.weight.sum(), 1.0)
