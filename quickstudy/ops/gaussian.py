@@ -1,8 +1,21 @@
-"""Gaussians by their natural parameters."""
+"""Gaussians by their natural parameters.
+
+Factors are computed here, without LAPACK, because on the CPU its calls do not suit many small problems:
+jaxlib (0.10) hands each of them to a thread of its pool and waits for it, which takes longer than the work itself, and
+for ever where two devices on two cores do so at once for a batch.
+"""
+
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+SMALL = 8
+"""Up to this size a loop over columns is faster than halves, and compiles faster."""
+
+_product = partial(jnp.matmul, precision="highest")
 
 
 def from_natural(
@@ -13,17 +26,38 @@ def from_natural(
     Args:
         precision: the inverse of the covariance: symmetric and positive definite.
         weighted_mean: ``precision @ mean``.
-
-    On the CPU a batch is factorised one by one: a batched factorisation waits, inside a thread of jaxlib's pool, for
-    work that it queues there, so that two devices on two cores wait for ever (jaxlib 0.10).
     """
-    one_by_one = jax.custom_batching.sequential_vmap(_from_natural)
-    return jax.lax.platform_dependent(precision, weighted_mean, cpu=one_by_one, default=_from_natural)
+    root = inverse_factor(precision).T
+    return _product(root, _product(root.T, weighted_mean)), root
 
 
-def _from_natural(
-    precision: Float[Array, "D D"], weighted_mean: Float[Array, " D"]
-) -> tuple[Float[Array, " D"], Float[Array, "D D"]]:
-    factor = jnp.linalg.cholesky(precision)
-    root = jax.scipy.linalg.solve_triangular(factor, jnp.eye(precision.shape[0]), lower=True, trans="T")
-    return root @ (root.T @ weighted_mean), root
+def inverse_factor(matrix: Float[Array, "D D"]) -> Float[Array, "D D"]:
+    """The inverse of the Cholesky factor L of ``matrix = L Lᵀ``, by halves.
+
+    With blocks A₁₁, A₂₁, A₂₂ and W₁₁ = L₁₁⁻¹: L₂₁ = A₂₁ W₁₁ᵀ, W₂₂ that of A₂₂ − L₂₁ L₂₁ᵀ, and W₂₁ = −W₂₂ L₂₁ W₁₁.
+    """
+    size = matrix.shape[0]
+    if size <= SMALL:
+        return _eliminate(matrix)
+    half = size // 2
+    first = inverse_factor(matrix[:half, :half])
+    below = _product(matrix[half:, :half], first.T)
+    second = inverse_factor(matrix[half:, half:] - _product(below, below.T))
+    corner = -_product(_product(second, below), first)
+    return jnp.block([[first, jnp.zeros((half, size - half), matrix.dtype)], [corner, second]])
+
+
+def _eliminate(matrix: Float[Array, "D D"]) -> Float[Array, "D D"]:
+    """The same column by column: what turns ``matrix`` into Lᵀ turns the identity into L⁻¹."""
+    rows = jnp.arange(matrix.shape[0])
+
+    def step(column: Any, both: tuple[Array, Array]) -> tuple[Array, Array]:
+        left, inverse = both
+        scaled = left[:, column] / jnp.sqrt(left[column, column])
+        row = inverse[column] / scaled[column]
+        below = jnp.where(rows > column, scaled, 0.0)
+        inverse = jnp.where((rows == column)[:, None], row[None], inverse - below[:, None] * row[None])
+        return left - below[:, None] * below[None], inverse
+
+    start = (matrix, jnp.eye(matrix.shape[0], dtype=matrix.dtype))
+    return jax.lax.fori_loop(0, matrix.shape[0], step, start)[1]
