@@ -14,11 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from quickstudy.algorithms.baselines.oracle_planner import OraclePlannerYardstick
 from quickstudy.algorithms.baselines.random import RandomLearner
 from quickstudy.envs.base import AbstractObservedEnv
 from quickstudy.envs.replay import episode_paths, plain
 from quickstudy.errors import InvalidArgument, require_positive, unknown
 from quickstudy.family import AbstractFamily, AbstractYardstick
+from quickstudy.planning.shooting import Planner
 from quickstudy.tasks.base import SPLITS, AbstractTaskDistribution, SplitName
 from quickstudy.types import Budget, EnvStep, Spec, Trajectory
 from quickstudy.yardsticks import ExactYardstick, PolicyYardstick
@@ -27,6 +29,10 @@ STEP_LENGTH = 0.1
 """How far an action of 1 moves the point along its axis."""
 REACH = 0.01
 """Where a goal ends the episode, it does so within this distance (Finn et al. 2017)."""
+
+
+PLANNED_STEPS = 6
+"""Horizon of planners where the reward points to the goal: longer plans take more candidates and end no nearer."""
 
 
 class PointTask(NamedTuple):
@@ -159,16 +165,22 @@ class AbstractPointNavigation(AbstractFamily):
         """The plane."""
 
     @property
+    @abc.abstractmethod
+    def planners(self) -> tuple[OraclePlannerYardstick, ...]:
+        """Planners that hold the true dynamics, where there is something to plan."""
+
+    @property
     def budget(self) -> Budget:
         """One stream; a block holds one full episode."""
         return Budget(num_blocks=self.num_episodes, block_length=self.horizon, num_streams=1)
 
     def yardsticks(self) -> tuple[AbstractYardstick, ...]:
-        """Random, standing still, and knowing the task."""
+        """Random, standing still, planning with the true dynamics (`planners`), and knowing the task."""
         env, num_episodes = self.env, self.num_episodes
         return (
             PolicyYardstick("random", RandomLearner.for_spec(env.spec), env, self.budget, num_episodes),
             ExactYardstick("standing still", env.standing_still_return, num_episodes),
+            *self.planners,
             ExactYardstick("goal known", env.goal_known_return, num_episodes),
         )
 
@@ -213,6 +225,11 @@ class PointNavigation(AbstractPointNavigation):
         """The plane."""
         return PointEnv(self.horizon, reward_radius=None, ends_at_goal=True)
 
+    @property
+    def planners(self) -> tuple[OraclePlannerYardstick, ...]:
+        """None: the dynamics are known."""
+        return ()
+
     def distribution(self, split: SplitName) -> SquareGoals:
         """Goals of ``split``."""
         _check_split(split)
@@ -245,6 +262,11 @@ class SparsePointNavigation(AbstractPointNavigation):
         """The plane."""
         return PointEnv(self.horizon, reward_radius=self.radius, ends_at_goal=False)
 
+    @property
+    def planners(self) -> tuple[OraclePlannerYardstick, ...]:
+        """None: the dynamics are known."""
+        return ()
+
     def distribution(self, split: SplitName) -> CircleGoals:
         """Goals of ``split``."""
         _check_split(split)
@@ -275,6 +297,11 @@ class RotatedPointNavigation(AbstractPointNavigation):
     def env(self) -> PointEnv:
         """The plane."""
         return PointEnv(self.horizon, reward_radius=None, ends_at_goal=True)
+
+    @property
+    def planners(self) -> tuple[OraclePlannerYardstick, ...]:
+        """The planner of MML, with the true dynamics."""
+        return (OraclePlannerYardstick(self.env, self.budget, self.num_episodes, Planner(horizon=PLANNED_STEPS)),)
 
     def distribution(self, split: SplitName) -> Rotations:
         """Rotations of ``split``."""
