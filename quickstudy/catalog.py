@@ -306,6 +306,24 @@ def _rotated_point() -> Callable[[], Any]:
     return RotatedPointNavigation
 
 
+def _cart_pole() -> Callable[[], Any]:
+    from quickstudy.envs.control.cart_pole import CartPole
+
+    return CartPole
+
+
+def _cart_pole_swing_up() -> Callable[[], Any]:
+    from quickstudy.envs.control.cart_pole_swing_up import CartPoleSwingUp
+
+    return CartPoleSwingUp
+
+
+def _pendulum() -> Callable[[], Any]:
+    from quickstudy.envs.control.pendulum import Pendulum
+
+    return Pendulum
+
+
 FAMILIES = {
     "bernoulli-bandit": FamilyEntry("k arms that pay 0 or 1, with unknown probabilities", _bernoulli_bandit),
     "gaussian-bandit": FamilyEntry("k arms with unknown means and normal noise", _gaussian_bandit),
@@ -316,6 +334,9 @@ FAMILIES = {
     "point-navigation": FamilyEntry("a point in the plane, distance to a hidden goal as reward (MAML's)", _point),
     "sparse-point-navigation": FamilyEntry("the same with goals on a half circle and reward near them", _sparse_point),
     "rotated-point-navigation": FamilyEntry("a point whose actuators are rotated by a hidden angle", _rotated_point),
+    "cart-pole": FamilyEntry("a pole to keep upright on a cart of hidden physics", _cart_pole),
+    "cart-pole-swing-up": FamilyEntry("a pole to swing up, on a cart of hidden physics", _cart_pole_swing_up),
+    "pendulum": FamilyEntry("a pendulum of hidden physics to swing up and hold", _pendulum),
 }
 
 

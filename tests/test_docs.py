@@ -39,6 +39,9 @@ FAMILY_PAGES = {
     "point-navigation": "point-navigation",
     "sparse-point-navigation": "point-navigation",
     "rotated-point-navigation": "point-navigation",
+    "cart-pole": "control",
+    "cart-pole-swing-up": "control",
+    "pendulum": "control",
 }
 DIFFERS = {
     "algorithms/rl2.md": ("context.rl2",),

@@ -11,7 +11,7 @@ NO_EVALUATION = "This run has not been evaluated yet: run `quickstudy evaluate` 
 NO_RETURNS = "The evaluation holds no returns of single tasks (returns.npz): run `quickstudy evaluate` again."
 NO_REPLAYS = "The evaluation holds no replays of this split."
 NO_METRICS = "Training has not logged an iteration yet."
-DRAWN = {"grid", "plane", "arms", "states"}
+DRAWN = {"grid", "plane", "arms", "states", "cart-pole", "pendulum"}
 
 READ_CURVE = (
     "The agent is not told which task it is in. From left to right it goes through the episodes of one trial in it, "

@@ -84,6 +84,42 @@ const scenes = (() => {
       ...trail(path, span / 130), ...dots, agent(path[path.length - 1], span / 60));
   }
 
+  // The last of several poses in full, earlier ones fading; of many, only some.
+  function poses(path, draw) {
+    const every = Math.ceil(path.length / 24), last = path.length - 1;
+    return path.flatMap((pose, i) => {
+      if (i !== last && i % every) return [];
+      return [node("g", { opacity: i === last ? 1 : 0.05 + (0.25 * i) / last }, ...draw(pose))];
+    });
+  }
+
+  const rod = ([x1, y1], [x2, y2], width) => node("line", { x1, y1, x2, y2, class: "rod", "stroke-width": width });
+  const body = (x, y, width, height) =>
+    node("rect", { x: x - width / 2, y: y - height / 2, width, height, rx: height / 4, class: "body" });
+
+  function drawCartPole(replay, episode, step) {
+    const { track, length } = replay;
+    const { motion, rewards } = replay.episodes[episode];
+    const side = track + 0.4, height = length + 0.2;
+    const pose = ([x, angle]) => [
+      body(x, 0, 0.5, 0.24), rod([x, 0], [x + length * Math.sin(angle), -length * Math.cos(angle)], 0.09),
+    ];
+    const ends = [-track, track].map((x) => node("line", { x1: x, x2: x, y1: -0.2, y2: 0.2, class: "axis", "stroke-width": 0.05 }));
+    return canvas(-side, -height, 2 * side, 2 * height,
+      node("line", { x1: -track, x2: track, y1: 0, y2: 0, class: "axis", "stroke-width": 0.05 }), ...ends,
+      ...poses(seen(motion, rewards, step), pose));
+  }
+
+  function drawPendulum(replay, episode, step) {
+    const { length } = replay;
+    const { angles, rewards } = replay.episodes[episode];
+    const side = 1.15 * length;
+    const pose = (angle) => [rod([0, 0], [-length * Math.sin(angle), -length * Math.cos(angle)], length / 12)];
+    return canvas(-side, -side, 2 * side, 2 * side,
+      node("rect", { x: -side, y: -side, width: 2 * side, height: 2 * side, rx: side / 30, class: "cell" }),
+      ...poses(seen(angles, rewards, step), pose), node("circle", { cx: 0, cy: 0, r: length / 20, class: "body" }));
+  }
+
   // A raster of rows (arms or states) against steps.
   const ROW = 30, LEFT = 118, RIGHT = 700;
   const column = (i, count) => LEFT + ((i + 0.5) * (RIGHT - LEFT)) / Math.max(count, 1);
@@ -143,11 +179,15 @@ const scenes = (() => {
   const plane = "Star: the goal, with the region that counts as reached. Ring: the start.";
   const arms = "Beside each arm its true mean. Each dot is a pull: the fuller, the higher its reward. Green: the best arm.";
   const states = "The states from step to step; the number in a circle is the action chosen there.";
+  const cart = "The cart with its pole, which began where it is faintest. The marks end the track.";
+  const rods = "The pendulum, which began where it is faintest.";
   return {
     drawRewards,
     grid: { rewards: listed, draw: drawGrid, legend: grid, square: true },
     plane: { rewards: listed, draw: drawPlane, legend: plane, square: true },
     arms: { rewards: (replay) => [replay.rewards], draw: drawArms, legend: arms, square: false },
     states: { rewards: listed, draw: drawStates, legend: states, square: false },
+    "cart-pole": { rewards: listed, draw: drawCartPole, legend: cart, square: true },
+    pendulum: { rewards: listed, draw: drawPendulum, legend: rods, square: true },
   };
 })();

@@ -79,6 +79,14 @@ def replay(kind: str, rng: np.random.Generator) -> dict[str, Any]:
         actions = [i if i < 5 else int(means.argmax()) for i in range(20)]
         rewards = [float(rng.uniform() < means[arm]) for arm in actions]
         return {"kind": "arms", "means": means.tolist(), "actions": actions, "rewards": rewards}
+    if kind == "cart-pole":
+        motions = [rng.normal(0, 0.02, (31, 2)).cumsum(0).tolist() for _ in range(4)]
+        episodes = [{"motion": motion, "rewards": [1.0] * 30} for motion in motions]
+        return {"kind": "cart-pole", "length": 1.0, "track": 2.4, "episodes": episodes}
+    if kind == "pendulum":
+        swings = [rng.normal(0, 0.2, 31).cumsum().tolist() for _ in range(4)]
+        episodes = [{"angles": swing, "rewards": [-abs(angle) for angle in swing[:-1]]} for swing in swings]
+        return {"kind": "pendulum", "length": 1.2, "episodes": episodes}
     episodes = []
     for _ in range(4):
         states, actions = rng.integers(0, 6, 11).tolist(), rng.integers(0, 3, 10).tolist()

@@ -129,7 +129,7 @@ def assert_quiet(browser: Browser, page: Path) -> None:
     assert [url for url in browser.requests() if not url.startswith("data:")] == [page.as_uri()]
 
 
-@pytest.mark.parametrize("kind", ["grid", "plane", "arms", "states"])
+@pytest.mark.parametrize("kind", ["grid", "plane", "arms", "states", "cart-pole", "pendulum"])
 def test_report_draws_every_plot_quietly(browser: Browser, make_run: Callable[..., Path], kind: str):
     page = write_report(make_run(kind=kind))
     browser.open(page)
@@ -145,7 +145,7 @@ def test_report_draws_every_plot_quietly(browser: Browser, make_run: Callable[..
     assert_quiet(browser, page)
 
 
-@pytest.mark.parametrize("kind", ["grid", "plane", "states"])
+@pytest.mark.parametrize("kind", ["grid", "plane", "states", "cart-pole", "pendulum"])
 def test_replay_controls(browser: Browser, make_run: Callable[..., Path], kind: str):
     page = write_report(make_run(kind=kind))
     browser.open(page)

@@ -1,0 +1,1 @@
+"""Control problems whose physics differ from task to task."""
