@@ -301,7 +301,10 @@ class RotatedPointNavigation(AbstractPointNavigation):
     @property
     def planners(self) -> tuple[OraclePlannerYardstick, ...]:
         """The planner of MML, with the true dynamics."""
-        return (OraclePlannerYardstick(self.env, self.budget, self.num_episodes, Planner(horizon=PLANNED_STEPS)),)
+        planner = Planner(horizon=PLANNED_STEPS)
+        return (
+            OraclePlannerYardstick(env=self.env, budget=self.budget, num_episodes=self.num_episodes, planner=planner),
+        )
 
     def distribution(self, split: SplitName) -> Rotations:
         """Rotations of ``split``."""

@@ -15,7 +15,7 @@ FAMILY = RotatedPointNavigation(num_episodes=2)
 
 def test_it_comes_close_to_the_best_return_and_never_beats_it():
     tasks = FAMILY.tasks("test").batch(8, key=jax.random.key(0))
-    yardstick = OraclePlannerYardstick(FAMILY.env, FAMILY.budget, 2, Planner(horizon=6))
+    yardstick = OraclePlannerYardstick(env=FAMILY.env, budget=FAMILY.budget, num_episodes=2, planner=Planner(horizon=6))
     returns = jax.vmap(lambda task, key: yardstick.returns(task, key=key))(
         tasks, jax.random.split(jax.random.key(1), 8)
     )
