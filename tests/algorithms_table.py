@@ -109,10 +109,10 @@ TRANSFER = MKTN(
 )
 
 MODELS = ModelNetwork(width=8, num_members=2)
-PLANNED = Acting(Planner(horizon=2, num_candidates=8, temperature=0.5), train_candidates=8)
-"""A temperature at which the rounding of the number of devices does not decide for a plan."""
+PLANNED = Acting(Planner(horizon=2, num_candidates=8), epsilon=1.0, train_candidates=8)
+"""Random actions in training: plans in a model that has learned nothing yet differ by little more than rounding."""
 FITTING = Fitting(
-    learning_rate=1e-2, anneal_steps=20, num_gradient_steps=20, batch_size=8, num_targets=8, capacity=10, num_trials=512
+    learning_rate=1e-2, anneal_steps=60, num_gradient_steps=5, batch_size=8, num_targets=8, capacity=10, num_trials=512
 )
 MODEL = MML(
     MODELS,
@@ -157,7 +157,7 @@ METHODS = (
     gradient("cavia", lambda inner: CAVIA(NETWORK, inner=inner, ascent=ASCENT), POINT),
     gradient("e-maml", lambda inner: EMAML(NETWORK, inner=inner, ascent=ASCENT)),
     Method("mktn", lambda family: TRANSFER, (BANDIT, GRID), True, budgets=every_step, num_steps=60),
-    Method("mml", lambda family: MODEL, (BANDIT, POINT), True, MODEL.budgets, num_steps=20),
+    Method("mml", lambda family: MODEL, (BANDIT, POINT), True, MODEL.budgets, num_steps=60),
     Method(
         "grbal", lambda family: GrBAL(MODELS, acting=PLANNED, fitting=FITTING), (POINT,), True, MODEL.budgets, 3, True
     ),
