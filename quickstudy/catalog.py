@@ -136,6 +136,24 @@ METHODS = {
         _itself,
         _own_budgets,
     ),
+    "mml": MethodEntry(
+        "MML: a hypernetwork generates the model of a task from its transitions, and the agent plans through it",
+        _algorithm("model.mml", "MML"),
+        _itself,
+        _own_budgets,
+    ),
+    "grbal": MethodEntry(
+        "GrBAL: a model that one gradient step on the latest transitions adapts, and planning (Nagabandi 2019)",
+        _algorithm("model.grbal", "GrBAL"),
+        _itself,
+        _own_budgets,
+    ),
+    "rebal": MethodEntry(
+        "ReBAL: a model that reads a recurrent memory of the task, and planning (Nagabandi 2019)",
+        _algorithm("model.rebal", "ReBAL"),
+        _itself,
+        _own_budgets,
+    ),
     "maml": MethodEntry(
         "MAML: a policy that one step of policy gradient makes good (Finn 2017)",
         _algorithm("gradient.maml", "MAML"),

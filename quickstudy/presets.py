@@ -189,6 +189,58 @@ def _by_gradient(cell: str, method: str) -> Preset:
     )
 
 
+@dataclass(frozen=True)
+class Planned:
+    """How a family is learned by methods that plan through a model: the same planner and steps for all of them.
+
+    Attributes:
+        family: name in `quickstudy.catalog`.
+        planner: what differs from the planner's defaults.
+        num_steps: meta-updates.
+        num_gradient_steps: steps of Adam in a meta-update.
+        train_length: steps of a trial of meta-training; 0 for the family's.
+        num_test_tasks: held-out tasks in the evaluation, for each seed.
+    """
+
+    family: str
+    planner: dict[str, Any]
+    num_steps: int
+    num_gradient_steps: int
+    train_length: int = 0
+    num_test_tasks: int = 256
+
+
+PLANNED = {
+    "rotated-point": Planned("rotated-point-navigation", {"horizon": 6}, 20, 200),
+    "cart-pole": Planned("cart-pole", {"horizon": 20}, 14, 300, 100, 64),
+    "pendulum": Planned("pendulum", {"horizon": 20, "correlation": 0.7}, 14, 300, 100, 64),
+}
+
+MODEL_METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+    "mml": ("mml", {}),
+    "mml-unadapted": ("mml", {"inner": {"adapts": False}}),
+    "grbal": ("grbal", {}),
+    "rebal": ("rebal", {}),
+}
+"""Methods with a model, and what each changes of its defaults, in all families."""
+
+
+def _by_model(cell: str, name: str) -> Preset:
+    """A method that plans through a model, in a family, at the family's number of environment steps."""
+    planned, (method, options) = PLANNED[cell], MODEL_METHODS[name]
+    acting = {"planner": planned.planner, "train_length": planned.train_length}
+    fitting = {"anneal_steps": planned.num_steps, "num_gradient_steps": planned.num_gradient_steps}
+    return Preset(
+        summary=f"{name} on {planned.family}: planning through a learned model",
+        method=method,
+        family=planned.family,
+        num_steps=planned.num_steps,
+        num_tasks=32,
+        num_test_tasks=planned.num_test_tasks,
+        method_options=options | {"acting": acting, "fitting": fitting},
+    )
+
+
 GRID_MKTN: dict[str, Any] = {"anneal_steps": 120, "train_block_length": 5}
 
 MKTN_ABLATIONS: dict[str, dict[str, Any]] = {
@@ -372,6 +424,7 @@ PRESETS = {
     "grid-fine-tuned-dqn": _on_grid("fine-tuned-dqn", "one network for all tasks, then in each", {}),
     "grid-r-max": _on_grid("r-max", "from scratch", {"max_reward": 1.0}, num_steps=1),
     **{f"{cell}-{method}": _by_gradient(cell, method) for cell in ROLLOUTS for method in GRADIENT_METHODS},
+    **{f"{cell}-{name}": _by_model(cell, name) for cell in PLANNED for name in MODEL_METHODS},
 }
 
 

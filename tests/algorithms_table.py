@@ -21,6 +21,11 @@ from quickstudy.algorithms.gradient.mpo import MPO
 from quickstudy.algorithms.gradient.outer import ClippedAscent, TrustRegion
 from quickstudy.algorithms.gradient.promp import ProMP
 from quickstudy.algorithms.gradient.reptile import Reptile
+from quickstudy.algorithms.model.grbal import GrBAL
+from quickstudy.algorithms.model.learner import Acting
+from quickstudy.algorithms.model.mml import MML, GeneratedModel
+from quickstudy.algorithms.model.parts import Correction, Fitting, ModelNetwork
+from quickstudy.algorithms.model.rebal import ReBAL
 from quickstudy.algorithms.ppo import PPO
 from quickstudy.algorithms.transfer.mktn import MKTN
 from quickstudy.algorithms.transfer.parts import InnerNetwork
@@ -30,6 +35,7 @@ from quickstudy.envs.point import PointNavigation
 from quickstudy.family import AbstractFamily
 from quickstudy.meta import AbstractMetaAlgorithm, NoMeta
 from quickstudy.nets.task_policy import PolicyNetwork
+from quickstudy.planning.shooting import Planner
 from quickstudy.types import Budget, Budgets
 
 BANDIT = BernoulliBandit(num_arms=2, num_pulls=10)
@@ -102,6 +108,24 @@ TRANSFER = MKTN(
     num_lessons=32,
 )
 
+MODELS = ModelNetwork(width=8, num_members=2)
+PLANNED = Acting(Planner(horizon=2, num_candidates=8), epsilon=1.0, train_candidates=8)
+"""Random actions in training: plans in a model that has learned nothing yet differ by little more than rounding."""
+FITTING = Fitting(
+    learning_rate=1e-2, anneal_steps=60, num_gradient_steps=5, batch_size=8, num_targets=8, capacity=10, num_trials=512
+)
+MODEL = MML(
+    MODELS,
+    code_size=2,
+    encoder_width=16,
+    hyper_width=8,
+    rank=2,
+    inner=GeneratedModel(correction=Correction(num_steps=1, capacity=10)),
+    acting=PLANNED,
+    fitting=FITTING,
+    num_context=10,
+)
+
 
 def associative_rl2(_: AbstractFamily) -> RL2:
     """RL² with its second memory and a bonus for novelty.
@@ -133,6 +157,11 @@ METHODS = (
     gradient("cavia", lambda inner: CAVIA(NETWORK, inner=inner, ascent=ASCENT), POINT),
     gradient("e-maml", lambda inner: EMAML(NETWORK, inner=inner, ascent=ASCENT)),
     Method("mktn", lambda family: TRANSFER, (BANDIT, GRID), True, budgets=every_step, num_steps=60),
+    Method("mml", lambda family: MODEL, (BANDIT, POINT), True, MODEL.budgets, num_steps=60),
+    Method(
+        "grbal", lambda family: GrBAL(MODELS, acting=PLANNED, fitting=FITTING), (POINT,), True, MODEL.budgets, 3, True
+    ),
+    Method("rebal", lambda family: ReBAL(MODELS, 8, PLANNED, FITTING), (POINT,), True, MODEL.budgets, 3, True),
     Method("dqn", lambda family: SCRATCH, (BANDIT, GRID), True, every_step),
     Method("fine-tuned-dqn", lambda family: FineTunedDQN(SCRATCH, ACROSS), (BANDIT, GRID), True, every_step, 3),
     Method("td3", lambda family: SMALL_TD3, (POINT,), True, every_step, continuous=True),

@@ -58,6 +58,8 @@ DIFFERS = {
     "algorithms/ddpg.md": ("baselines.continuous",),
     "algorithms/dqn.md": ("baselines.dqn",),
     "algorithms/mktn.md": ("transfer.mktn",),
+    "algorithms/mml.md": ("model.mml",),
+    "algorithms/grbal.md": ("model.grbal", "model.rebal"),
 }
 
 
@@ -110,7 +112,7 @@ def test_every_command_method_and_family_is_described():
     assert set(re.findall(r"^\| \[`([\w-]+)`\]", read("families/index.md"), re.MULTILINE)) == set(FAMILIES)
 
 
-@pytest.mark.parametrize("name", ["rl2", "multitask-ppo", "mktn"])
+@pytest.mark.parametrize("name", ["rl2", "multitask-ppo", "mktn", "mml"])
 def test_every_hyperparameter_of_a_method_is_listed_with_its_default(name: str):
     assert missing_options(METHODS[name].load()(), f"algorithms/{name}.md") == []
 

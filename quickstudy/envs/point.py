@@ -14,11 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from quickstudy.algorithms.baselines.oracle_planner import OraclePlannerYardstick
 from quickstudy.algorithms.baselines.random import RandomLearner
 from quickstudy.envs.base import AbstractObservedEnv
 from quickstudy.envs.replay import episode_paths, plain
 from quickstudy.errors import InvalidArgument, require_positive, unknown
 from quickstudy.family import AbstractMappedFamily, AbstractYardstick, StateMap
+from quickstudy.planning.shooting import Planner
 from quickstudy.tasks.base import SPLITS, AbstractTaskDistribution, SplitName
 from quickstudy.types import Budget, EnvStep, Spec, Trajectory
 from quickstudy.yardsticks import ExactYardstick, PolicyYardstick
@@ -29,6 +31,10 @@ REACH = 0.01
 """Where a goal ends the episode, it does so within this distance (Finn et al. 2017)."""
 MAP_EXTENT = 1.25
 """Half the side of the square that the map of states covers: all goals of all families, and what counts as reached."""
+
+
+PLANNED_STEPS = 6
+"""Horizon of planners where the reward points to the goal: longer plans take more candidates and end no nearer."""
 
 
 class PointTask(NamedTuple):
@@ -161,16 +167,22 @@ class AbstractPointNavigation(AbstractMappedFamily):
         """The plane."""
 
     @property
+    @abc.abstractmethod
+    def planners(self) -> tuple[OraclePlannerYardstick, ...]:
+        """Planners that hold the true dynamics, where there is something to plan."""
+
+    @property
     def budget(self) -> Budget:
         """One stream; a block holds one full episode."""
         return Budget(num_blocks=self.num_episodes, block_length=self.horizon, num_streams=1)
 
     def yardsticks(self) -> tuple[AbstractYardstick, ...]:
-        """Random, standing still, and knowing the task."""
+        """Random, standing still, planning with the true dynamics (`planners`), and knowing the task."""
         env, num_episodes = self.env, self.num_episodes
         return (
             PolicyYardstick("random", RandomLearner.for_spec(env.spec), env, self.budget, num_episodes),
             ExactYardstick("standing still", env.standing_still_return, num_episodes),
+            *self.planners,
             ExactYardstick("goal known", env.goal_known_return, num_episodes),
         )
 
@@ -220,6 +232,11 @@ class PointNavigation(AbstractPointNavigation):
         """The plane."""
         return PointEnv(self.horizon, reward_radius=None, ends_at_goal=True)
 
+    @property
+    def planners(self) -> tuple[OraclePlannerYardstick, ...]:
+        """None: the dynamics are known."""
+        return ()
+
     def distribution(self, split: SplitName) -> SquareGoals:
         """Goals of ``split``."""
         _check_split(split)
@@ -252,6 +269,11 @@ class SparsePointNavigation(AbstractPointNavigation):
         """The plane."""
         return PointEnv(self.horizon, reward_radius=self.radius, ends_at_goal=False)
 
+    @property
+    def planners(self) -> tuple[OraclePlannerYardstick, ...]:
+        """None: the dynamics are known."""
+        return ()
+
     def distribution(self, split: SplitName) -> CircleGoals:
         """Goals of ``split``."""
         _check_split(split)
@@ -282,6 +304,14 @@ class RotatedPointNavigation(AbstractPointNavigation):
     def env(self) -> PointEnv:
         """The plane."""
         return PointEnv(self.horizon, reward_radius=None, ends_at_goal=True)
+
+    @property
+    def planners(self) -> tuple[OraclePlannerYardstick, ...]:
+        """The planner of MML, with the true dynamics."""
+        planner = Planner(horizon=PLANNED_STEPS)
+        return (
+            OraclePlannerYardstick(env=self.env, budget=self.budget, num_episodes=self.num_episodes, planner=planner),
+        )
 
     def distribution(self, split: SplitName) -> Rotations:
         """Rotations of ``split``."""

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy.nets.hyper import LinearHypernetwork
+from quickstudy.nets.hyper import LinearHypernetwork, LowRankHypernetwork
 from quickstudy.nets.task_policy import PolicyNetwork
 from quickstudy.types import Spec
 
@@ -54,3 +54,32 @@ def test_at_first_the_directions_feel_a_gradient_and_the_code_does_not():
     bias = by_directions.directions.head.linear.bias
     np.testing.assert_allclose(bias, [[1, 2], [0, 0], [0, 0], [0, 0]])
     np.testing.assert_array_equal(by_code, [0, 0])
+
+
+def _low_rank(target, rank=2):
+    return LowRankHypernetwork(target, 3, width=4, rank=rank, key=jax.random.key(1))
+
+
+@pytest.mark.parametrize("code", [[0.0, 0.0, 0.0], [1.0, -3.0, 2.0]], ids=["zero", "any"])
+def test_at_first_every_code_gives_the_base_at_low_rank_too(code):
+    target = _target()
+    assert eqx.tree_equal(eqx.apply_updates(target, _low_rank(target)(jnp.array(code))), target)
+
+
+def test_at_first_the_heads_feel_a_gradient():
+    target = {"w": jnp.ones((2, 3)), "b": jnp.zeros(2)}
+    loss = lambda hyper: sum(jnp.sum(x) for x in jax.tree.leaves(hyper(jnp.ones(3))))
+    grads = eqx.filter_grad(loss)(_low_rank(target))
+    assert all(np.abs(head).max() > 0 for head in jax.tree.leaves(grads.heads))
+
+
+def test_matrices_change_by_as_many_directions_as_the_rank():
+    target = {"w": jnp.zeros((6, 5)), "b": jnp.zeros(6)}
+    hyper = _low_rank(target)
+    heads = jax.tree.map(lambda head: jax.random.normal(jax.random.key(2), head.shape), hyper.heads)
+    hyper = eqx.tree_at(lambda h: h.heads, hyper, heads)
+    change = hyper(jnp.array([0.3, -1.0, 2.0]))
+    assert np.linalg.matrix_rank(change["w"], tol=1e-4) == 2
+    z = np.concatenate([[0.3, -1.0, 2.0], jax.nn.silu(hyper.trunk(jnp.array([0.3, -1.0, 2.0])))])
+    np.testing.assert_allclose(change["b"], heads["b"] @ z, rtol=1e-5)
+    np.testing.assert_allclose(change["w"], hyper.left["w"] @ np.diag(heads["w"] @ z) @ hyper.right["w"], rtol=1e-4)

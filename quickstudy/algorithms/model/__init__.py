@@ -1,0 +1,1 @@
+"""Methods that learn a model of the task and plan through it."""

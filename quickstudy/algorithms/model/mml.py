@@ -1,0 +1,219 @@
+"""MML: meta-model learning. A meta-model generates the model of a task, and the agent plans through it.
+
+Every transition of the task is a factor of a Gaussian over a code c; their product is the posterior. A hypernetwork
+turns a code into the weights of a probabilistic model of dynamics, reward and termination; each of the E members of
+the ensemble gets a draw of its own, so that members disagree as long as the posterior is wide. The weights are then
+corrected on the task's latest transitions, and the agent follows the plan that returns most in them on average::
+
+    q(c | D)  ∝  N(c; 0, I) Π_{d ∈ D} N(c; m(d), 1 / ρ(d))
+    w_e       =  H_e(c_e),       c_e ~ q(c | D)
+    φ_e       ←  φ_e − α ∇ [−log p(D_latest | φ_e) + pull/2 · |φ_e − w_e|²],      M times from w_e
+    a_t       =  first action of argmax_a mean_e Σ_k γ^k r_k  under φ_e
+
+m, ρ (`GaussianProductEncoder`) and H (`LowRankHypernetwork`) are trained on stored trials of many tasks: a stretch of a
+trial is the context D, other transitions D' of it are to be predicted (neural processes, Garnelo et al. 2018)::
+
+    loss  =  mean_{d ∈ D'} −log p(d | H(c)) + KL(q(c | D ∪ D') ‖ q(c | D)) / |D'|,        c ~ q(c | D ∪ D')
+
+The idea is the article's that the project starts from; its parts: Rakelly et al. 2019, arXiv:1903.08254 (product of
+Gaussians), Beck et al. 2022, arXiv:2210.11348 (Bias-HyperInit), Chua et al. 2018, arXiv:1805.12114 (probabilistic
+ensembles and planning), Lee et al. 2020, arXiv:2005.06800 (dynamics given a context), Williams et al. 2017 (MPPI).
+
+Differs from the paper:
+
+1. Members of the ensemble differ in the draw of the code beside their weights: their disagreement is the posterior's
+   width, where that of PETS is what the data leave open.
+2. Expected next states are planned through, not sampled ones: predicted noise weighs errors in training alone.
+3. Reward and termination are predicted from the next state too, which most of them are functions of: what differs
+   between tasks is then left to the dynamics.
+4. Data of meta-training are collected by the planner itself, with random actions among its own, and all that is stored
+   is learned from: the method is off-policy, and takes few environment steps.
+5. The correction is not differentiated through: the generated weights are trained to be right without it.
+"""
+
+import math
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from quickstudy.algorithms.memory import Memory, Transitions, transitions_of
+from quickstudy.algorithms.model.learner import (
+    AbstractMetaModel,
+    AbstractTaskModel,
+    Acting,
+    ModelParams,
+    PlanningLearner,
+    TaskState,
+)
+from quickstudy.algorithms.model.parts import (
+    Correction,
+    Fitting,
+    ModelNetwork,
+    ensemble_loss,
+    memory_for,
+    random_rows,
+    random_stretch,
+    remember_latest,
+)
+from quickstudy.errors import require_counts, require_within
+from quickstudy.family import AbstractFamily
+from quickstudy.meta import AbstractMetaAlgorithm, MetaState
+from quickstudy.nets.dynamics import InnerModel, Scale, num_transition_numbers, transition_numbers
+from quickstudy.nets.gaussian_product import Evidence, GaussianProductEncoder, divergence
+from quickstudy.nets.hyper import LowRankHypernetwork
+from quickstudy.types import Budgets, Info, Spec, Trajectory, Trial
+
+
+class MetaModel(AbstractMetaModel):
+    """From transitions to a code, and from a code to an ensemble ``[E]``."""
+
+    encoder: GaussianProductEncoder
+    base: InnerModel
+    hyper: LowRankHypernetwork
+
+    def generate(self, codes: Float[Array, "E C"]) -> InnerModel:
+        """The ensemble of a task, each member by a code of its own."""
+        one = lambda base, hyper, code: eqx.apply_updates(base, hyper(code))
+        return eqx.filter_vmap(one)(self.base, self.hyper, codes)
+
+    def evidence(self, scale: Scale, data: Transitions) -> Evidence:
+        """The product of the factors of the transitions ``[R]`` whose weight is 1."""
+        factor = lambda row: self.encoder.factor(transition_numbers(scale, row, self.base.num_actions))
+        return jax.tree.map(lambda x: data.weight @ x, jax.vmap(factor)(data))
+
+    @property
+    def codes_shape(self) -> tuple[int, int]:
+        """E and C."""
+        num_members, _, code_size = self.hyper.trunk.weight.shape
+        return num_members, code_size
+
+
+class Known(NamedTuple):
+    """The evidence for the code, each member's draw in units of the posterior's width, and latest transitions."""
+
+    evidence: Evidence
+    draws: Float[Array, "E C"]
+    memory: Memory
+
+
+class GeneratedModel(AbstractTaskModel[MetaModel, Known]):
+    """Hyperparameters of what happens in a task."""
+
+    adapts: bool = True
+    """False for the un-adapted model: the code is drawn from the prior, in training too, and nothing is corrected."""
+    decay: float = 1.0
+    """What evidence is worth a step later: below 1 where a task may change."""
+    correction: Correction = Correction()
+    """Gradient steps from what was generated."""
+
+    def __check_init__(self):
+        require_within("(0, 1]", self, "decay", prefix="inner.")
+
+    def init(self, params: ModelParams[MetaModel], *, key: Key[Array, ""]) -> TaskState:
+        """Codes drawn from the prior."""
+        draws = jax.random.normal(key, params.meta.codes_shape)
+        memory = memory_for(params.meta.base, params.scale, self.correction.capacity)
+        return TaskState(params.meta.generate(draws), Known(Evidence.none(draws.shape[1]), draws, memory))
+
+    def update(
+        self, params: ModelParams[MetaModel], state: TaskState, trajectory: Trajectory
+    ) -> tuple[TaskState, Info]:
+        """Multiply the block's factors in, generate, correct."""
+        if not self.adapts:
+            return state, {"width": jnp.ones(())}
+        memory, new = remember_latest(state.known.memory, trajectory), transitions_of(trajectory)
+        faded = state.known.evidence.times(self.decay ** trajectory.reward.shape[0])
+        evidence = faded.plus(params.meta.evidence(params.scale, new))
+        generated = params.meta.generate(drawn(evidence, state.known.draws))
+        ensemble = self.correction(generated, params.scale, memory.transitions)
+        width = jnp.sqrt(evidence.posterior[1]).mean()
+        return TaskState(ensemble, Known(evidence, state.known.draws, memory)), {"width": width}
+
+
+def drawn(evidence: Evidence, draws: Float[Array, "E C"]) -> Float[Array, "E C"]:
+    """Codes from the posterior, by standard normal ``draws``."""
+    mean, variance = evidence.posterior
+    return mean[None] + jnp.sqrt(variance)[None] * draws
+
+
+class MML(AbstractMetaAlgorithm):
+    """Meta-model learning: a hypernetwork generates the model of a task, and the agent plans through it."""
+
+    network: ModelNetwork = ModelNetwork()
+    """The inner models."""
+    code_size: int = 8
+    """C, numbers in the code of a task."""
+    encoder_width: int = 64
+    """Units in a layer of the encoder."""
+    hyper_width: int = 32
+    """Units between a code and the weights."""
+    rank: int = 8
+    """Rank of what the code changes of a weight matrix."""
+    inner: GeneratedModel = GeneratedModel()
+    """What happens in a task."""
+    acting: Acting = Acting()
+    """How the agent acts."""
+    fitting: Fitting = Fitting()
+    """How the meta-model is trained."""
+    num_context: int = 48
+    """Longest stretch of a trial that is a context in training; lengths are uniform in their logarithm."""
+
+    def __check_init__(self):
+        require_counts(self, "code_size", "encoder_width", "hyper_width", "rank", "num_context")
+
+    @property
+    def learner(self) -> PlanningLearner:
+        """The inner loop with this method's hyperparameters."""
+        return self.acting.learner(self.inner)
+
+    @property
+    def explorer(self) -> PlanningLearner:
+        """The inner loop with cheaper plans and random actions."""
+        return self.acting.explorer(self.inner)
+
+    def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
+        """A fresh meta-model that generates the same ensemble whatever the code, and no trials."""
+        k_encoder, k_base, k_hyper = jax.random.split(key, 3)
+        size, base = num_transition_numbers(spec), self.network.build(spec, key=k_base)
+        encoder = GaussianProductEncoder(size, width=self.encoder_width, code_size=self.code_size, key=k_encoder)
+        one = jax.tree.map(lambda x: x[0], base)
+        hyper = lambda k: LowRankHypernetwork(one, self.code_size, width=self.hyper_width, rank=self.rank, key=k)
+        hypers = eqx.filter_vmap(hyper)(jax.random.split(k_hyper, self.network.num_members))
+        return self.fitting.begin(MetaModel(base=base, encoder=encoder, hyper=hypers), spec)
+
+    def update(self, state: MetaState, trials: Trial, *, key: Key[Array, ""]) -> tuple[MetaState, Info]:
+        """Store K trials; then some steps of Adam on `task_loss` of stored ones."""
+        return self.fitting.improve(state, trials, self.task_loss, key=key)
+
+    def task_loss(
+        self, meta: MetaModel, scale: Scale, data: Transitions, key: Key[Array, ""]
+    ) -> tuple[Float[Array, ""], Info]:
+        """How badly a trial's transitions are predicted given a stretch of it, and how far that is from knowing all."""
+        k_context, k_targets, k_draws = jax.random.split(key, 3)
+        context = random_context(data, self.num_context, key=k_context)
+        targets = random_rows(data, self.fitting.num_targets, key=k_targets)
+        some = meta.evidence(scale, context)
+        everything = some.plus(meta.evidence(scale, targets))
+        if not self.inner.adapts:
+            some = everything = Evidence.none(self.code_size)
+        num_members, code_size = meta.codes_shape
+        ensemble = meta.generate(drawn(everything, jax.random.normal(k_draws, (num_members, code_size))))
+        surprise, error = ensemble_loss(ensemble, scale, targets)
+        apart = divergence(everything, some)
+        loss = surprise / num_members + apart / self.fitting.num_targets
+        return loss, {"surprise": surprise / num_members, "error": error, "divergence": apart}
+
+    def budgets(self, family: AbstractFamily) -> Budgets:
+        """Trials as `acting` says."""
+        return self.acting.budgets(family)
+
+
+def random_context(data: Transitions, longest: int, *, key: Key[Array, ""]) -> Transitions:
+    """A `random_stretch` of none to ``longest`` transitions, their number uniform in its logarithm."""
+    k_stretch, k_length = jax.random.split(key)
+    stretch = random_stretch(data, longest, key=k_stretch)
+    length = jnp.floor(jnp.exp(jax.random.uniform(k_length, maxval=math.log(longest + 2.0)))) - 1.0
+    return stretch._replace(weight=stretch.weight * (jnp.arange(longest) < length))

@@ -1,0 +1,140 @@
+"""ReBAL: a model of dynamics whose recurrent memory of the task is its adaptation (Nagabandi et al. 2019).
+
+"Learning to adapt in dynamic, real-world environments through meta-reinforcement learning", arXiv:1803.11347. A GRU
+reads the task's transitions, and the model reads what it remembers::
+
+    h_t   =  GRU(h_{t−1}, d_t)
+    loss  =  mean_t −log p(d_{t+1} | h_t)
+
+The agent plans through the model with the memory as it stands: W h is a bias of each network's first layer.
+
+Differs from the paper:
+
+1. The memory reads true transitions alone and stays as it is within a plan, where the paper's recurrent model predicts
+   step by step: the model stays one that any planner can use.
+2. Reward and termination are learned, by an ensemble of probabilistic networks, and planned through by MPPI: what is
+   written on GrBAL holds here too.
+3. A GRU instead of an LSTM.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from quickstudy.algorithms.memory import Transitions, transitions_of
+from quickstudy.algorithms.model.learner import (
+    AbstractMetaModel,
+    AbstractTaskModel,
+    Acting,
+    ModelParams,
+    PlanningLearner,
+    TaskState,
+)
+from quickstudy.algorithms.model.parts import Fitting, ModelNetwork, ensemble_loss
+from quickstudy.errors import require_counts
+from quickstudy.family import AbstractFamily
+from quickstudy.meta import AbstractMetaAlgorithm, MetaState
+from quickstudy.nets.dynamics import InnerModel, Scale, num_transition_numbers, transition_numbers
+from quickstudy.nets.init import normal_linear
+from quickstudy.types import Budgets, Info, Spec, Trajectory, Trial
+
+
+class RememberingModel(AbstractMetaModel):
+    """A memory of transitions, and models ``[E]`` that read it."""
+
+    base: InnerModel
+    cell: eqx.nn.GRUCell
+    motion_bias: eqx.nn.Linear
+    outcome_bias: eqx.nn.Linear
+
+    def read(self, scale: Scale, memory: Float[Array, " H"], row: Transitions) -> Float[Array, " H"]:
+        """The memory after one more transition; one whose weight is 0 changes nothing."""
+        after = self.cell(transition_numbers(scale, row, self.base.num_actions), memory)
+        return jnp.where(row.weight > 0, after, memory)
+
+    def ensemble(self, memory: Float[Array, " H"]) -> InnerModel:
+        """The models of a task that is remembered so."""
+        biases = eqx.filter_vmap(lambda layer: layer(memory))
+        where = lambda model: (model.motion[0].bias, model.outcome[0].bias)
+        motion, outcome = where(self.base)
+        changed = (motion + biases(self.motion_bias), outcome + biases(self.outcome_bias))
+        return eqx.tree_at(where, self.base, changed)
+
+
+class RecurrentModel(AbstractTaskModel[RememberingModel, Float[Array, " H"]]):
+    """What happens in a task: it is read."""
+
+    def init(self, params: ModelParams[RememberingModel], *, key: Key[Array, ""]) -> TaskState:
+        """Nothing is remembered."""
+        del key
+        memory = jnp.zeros(params.meta.cell.hidden_size)
+        return TaskState(params.meta.ensemble(memory), memory)
+
+    def update(
+        self, params: ModelParams[RememberingModel], state: TaskState, trajectory: Trajectory
+    ) -> tuple[TaskState, Info]:
+        """Read the block in the order of time."""
+        step = lambda memory, row: (params.meta.read(params.scale, memory, row), None)
+        memory, _ = jax.lax.scan(step, state.known, transitions_of(trajectory))
+        return TaskState(params.meta.ensemble(memory), memory), {}
+
+
+class ReBAL(AbstractMetaAlgorithm):
+    """Recurrence-based adaptive learner: a dynamics model that reads a memory, and planning through it."""
+
+    network: ModelNetwork = ModelNetwork()
+    """The inner models."""
+    memory_width: int = 32
+    """Units of the memory."""
+    acting: Acting = Acting()
+    """How the agent acts."""
+    fitting: Fitting = Fitting()
+    """How the model is trained; every transition of a trial is a target, and ``num_targets`` is not used."""
+
+    def __check_init__(self):
+        require_counts(self, "memory_width")
+
+    @property
+    def learner(self) -> PlanningLearner:
+        """The inner loop with this method's hyperparameters."""
+        return self.acting.learner(RecurrentModel())
+
+    @property
+    def explorer(self) -> PlanningLearner:
+        """The inner loop with cheaper plans and random actions."""
+        return self.acting.explorer(RecurrentModel())
+
+    def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
+        """A fresh memory and models, and no trials."""
+        k_base, k_cell, k_motion, k_outcome = jax.random.split(key, 4)
+        cell = eqx.nn.GRUCell(num_transition_numbers(spec), self.memory_width, key=k_cell)
+        read = lambda k: normal_linear(self.memory_width, self.network.width, scale=1.0, key=k)
+        reads = [eqx.filter_vmap(read)(jax.random.split(k, self.network.num_members)) for k in (k_motion, k_outcome)]
+        base = self.network.build(spec, key=k_base)
+        meta = RememberingModel(base=base, cell=cell, motion_bias=reads[0], outcome_bias=reads[1])
+        return self.fitting.begin(meta, spec)
+
+    def update(self, state: MetaState, trials: Trial, *, key: Key[Array, ""]) -> tuple[MetaState, Info]:
+        """Store K trials; then some steps of Adam on `task_loss` of stored ones."""
+        return self.fitting.improve(state, trials, self.task_loss, key=key)
+
+    def task_loss(
+        self, meta: RememberingModel, scale: Scale, data: Transitions, key: Key[Array, ""]
+    ) -> tuple[Float[Array, ""], Info]:
+        """How badly every transition of a trial is predicted by what is remembered of those before it."""
+        del key
+        step = lambda memory, row: (meta.read(scale, memory, row), memory)
+        _, before = jax.lax.scan(step, jnp.zeros(self.memory_width), data)
+
+        def one(memory: Float[Array, " H"], row: Transitions) -> tuple[Float[Array, ""], Float[Array, ""]]:
+            return ensemble_loss(meta.ensemble(memory), scale, jax.tree.map(lambda x: x[None], row))
+
+        surprise, error = jax.vmap(one)(before, data)
+        weight = data.weight / data.weight.sum()
+        surprise, error = weight @ surprise / self.network.num_members, weight @ error
+        return surprise, {"surprise": surprise, "error": error}
+
+    def budgets(self, family: AbstractFamily) -> Budgets:
+        """Trials as `acting` says."""
+        return self.acting.budgets(family)

@@ -1,0 +1,173 @@
+"""The inner model: how the state changes, what a step pays, and whether the task goes on, with their uncertainty."""
+
+import math
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from quickstudy.algorithms.memory import Transitions
+from quickstudy.nets.features import num_obs_features
+from quickstudy.nets.init import RELU, normal_linear
+from quickstudy.types import Action, Spec
+
+LOG_STD = (-4.0, 1.0)
+"""The range of predicted log standard deviations, in normalised units: without a lower end a deterministic task makes
+likelihoods, and gradients, as large as one likes."""
+
+
+class Scale(NamedTuple):
+    """Means and standard deviations that observations, their changes and rewards are normalised by."""
+
+    obs_mean: Float[Array, " F"]
+    obs_std: Float[Array, " F"]
+    change_mean: Float[Array, " F"]
+    change_std: Float[Array, " F"]
+    reward_mean: Float[Array, ""]
+    reward_std: Float[Array, ""]
+
+    @classmethod
+    def unit(cls, num_obs: int) -> "Scale":
+        """Nothing is changed."""
+        zeros, ones = jnp.zeros(num_obs), jnp.ones(num_obs)
+        return cls(zeros, ones, zeros, ones, jnp.zeros(()), jnp.ones(()))
+
+    @classmethod
+    def of(cls, data: Transitions) -> "Scale":
+        """Of the transitions ``[M, C, ...]`` whose weight is 1."""
+        weight = data.weight / jnp.maximum(data.weight.sum(), 1.0)
+
+        def moments(x: Array) -> tuple[Array, Array]:
+            mean = jnp.tensordot(weight, x, 2)
+            variance = jnp.tensordot(weight, jnp.square(x - mean), 2)
+            return mean, jnp.where(variance > 1e-10, jnp.sqrt(variance), 1.0)  # what never changes stays as it is
+
+        with jax.numpy_rank_promotion("allow"):
+            return cls(*moments(data.obs), *moments(data.next_obs - data.obs), *moments(data.reward))
+
+
+class Prediction(NamedTuple):
+    """What a model says of one transition, in normalised units.
+
+    Attributes:
+        change: mean of the change of state.
+        change_log_std: logarithm of its standard deviation.
+        reward: mean of the reward.
+        reward_log_std: logarithm of its standard deviation.
+        end: logit of the probability that the task terminates.
+    """
+
+    change: Float[Array, " F"]
+    change_log_std: Float[Array, " F"]
+    reward: Float[Array, ""]
+    reward_log_std: Float[Array, ""]
+    end: Float[Array, ""]
+
+
+class InnerModel(eqx.Module):
+    """Two perceptrons: ``(s, a)`` to the change of state, ``(s, a, s')`` to reward and termination.
+
+    What a step pays mostly depends on where it led, alike in all tasks; the second network is shown that.
+    """
+
+    motion: tuple[eqx.nn.Linear, ...]
+    outcome: tuple[eqx.nn.Linear, ...]
+    num_actions: int | None = eqx.field(static=True)
+    action_shape: tuple[int, ...] = eqx.field(static=True)
+
+    def __init__(self, spec: Spec, *, width: int, depth: int, key: Key[Array, ""]):
+        k_motion, k_outcome = jax.random.split(key)
+        num_obs = num_obs_features(spec)
+        num_in = num_obs + num_action_features(spec)
+        self.motion = _layers(num_in, 2 * num_obs, width, depth, k_motion)
+        self.outcome = _layers(num_in + num_obs, 3, width, depth, k_outcome)
+        self.num_actions, self.action_shape = spec.num_actions, spec.action.shape
+
+    def predict(
+        self, scale: Scale, obs: Float[Array, " F"], action: Action, next_obs: Float[Array, " F"] | None = None
+    ) -> Prediction:
+        """What the transition would be; reward and termination are those of ``next_obs``, or of where it leads."""
+        x = jnp.concatenate([(obs - scale.obs_mean) / scale.obs_std, action_features(action, self.num_actions)])
+        change, change_log_std = jnp.split(_run(self.motion, x), 2)
+        if next_obs is None:
+            next_obs = obs + scale.change_mean + scale.change_std * change
+        reward, reward_log_std, end = _run(
+            self.outcome, jnp.concatenate([x, (next_obs - scale.obs_mean) / scale.obs_std])
+        )
+        return Prediction(change, _bounded(change_log_std), reward, _bounded(reward_log_std), end)
+
+    def step(
+        self, scale: Scale, obs: Float[Array, " F"], action: Action
+    ) -> tuple[Float[Array, " F"], Float[Array, ""], Float[Array, ""]]:
+        """The expected next observation and reward, and the probability that the task goes on: a planner's model."""
+        said = self.predict(scale, obs, action)
+        next_obs = obs + scale.change_mean + scale.change_std * said.change
+        return next_obs, scale.reward_mean + scale.reward_std * said.reward, jax.nn.sigmoid(-said.end)
+
+
+def transition_loss(model: InnerModel, scale: Scale, row: Transitions) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Of one transition: negative log likelihood (β-NLL), and squared error of the change of state.
+
+    Each Gaussian term counts as much as its predicted standard deviation is large (Seitzer et al. 2022,
+    arXiv:2203.09168, with β = ½): with plain likelihoods what is predicted badly is learned slowly.
+    """
+    said = model.predict(scale, row.obs, row.action, row.next_obs)
+    change = (row.next_obs - row.obs - scale.change_mean) / scale.change_std
+    reward = (row.reward - scale.reward_mean) / scale.reward_std
+    ended = 1.0 - row.discount
+    surprise = _gaussian(change, said.change, said.change_log_std).sum()
+    surprise += _gaussian(reward, said.reward, said.reward_log_std)
+    surprise += jax.nn.softplus(said.end) - ended * said.end
+    return surprise, jnp.mean(jnp.square(change - said.change))
+
+
+def num_transition_numbers(spec: Spec) -> int:
+    """Length of `transition_numbers` for a family."""
+    return 2 * num_obs_features(spec) + num_action_features(spec) + 2
+
+
+def transition_numbers(scale: Scale, row: Transitions, num_actions: int | None) -> Float[Array, " N"]:
+    """One transition, normalised, for a network to read: state, action, change of state, reward, termination."""
+    parts = (
+        (row.obs - scale.obs_mean) / scale.obs_std,
+        action_features(row.action, num_actions),
+        (row.next_obs - row.obs - scale.change_mean) / scale.change_std,
+        ((row.reward - scale.reward_mean) / scale.reward_std)[None],
+        1.0 - row.discount[None],
+    )
+    return jnp.concatenate(parts)
+
+
+def num_action_features(spec: Spec) -> int:
+    """Length of `action_features` for a family."""
+    return math.prod(spec.action.shape) if spec.num_actions is None else spec.num_actions
+
+
+def action_features(action: Action, num_actions: int | None) -> Float[Array, " A"]:
+    """An action as numbers: one-hot if it is discrete."""
+    return jnp.ravel(action) if num_actions is None else jax.nn.one_hot(action, num_actions)
+
+
+def _gaussian(target: Array, mean: Array, log_std: Array) -> Array:
+    likelihood = 0.5 * jnp.square(target - mean) * jnp.exp(-2 * log_std) + log_std
+    return jax.lax.stop_gradient(jnp.exp(log_std)) * likelihood
+
+
+def _bounded(x: Array) -> Array:
+    low, high = LOG_STD
+    return low + (high - low) * jax.nn.sigmoid(x)
+
+
+def _layers(num_in: int, num_out: int, width: int, depth: int, key: Key[Array, ""]) -> tuple[eqx.nn.Linear, ...]:
+    *keys, k_out = jax.random.split(key, depth + 1)
+    sizes = (num_in, *[width] * depth)
+    hidden = [normal_linear(n, m, scale=RELU, key=k) for n, m, k in zip(sizes[:-1], sizes[1:], keys, strict=True)]
+    return (*hidden, normal_linear(width, num_out, scale=0.01, key=k_out))
+
+
+def _run(layers: tuple[eqx.nn.Linear, ...], x: Array) -> Array:
+    for layer in layers[:-1]:
+        x = jax.nn.silu(layer(x))
+    return layers[-1](x)

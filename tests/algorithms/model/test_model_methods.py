@@ -1,0 +1,247 @@
+"""MML, GrBAL and ReBAL: what each does in a task, against numbers worked out otherwise."""
+
+from dataclasses import replace
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from quickstudy.algorithms.memory import Transitions, transitions_of
+from quickstudy.algorithms.model.grbal import AdaptedModel, GrBAL
+from quickstudy.algorithms.model.learner import Acting
+from quickstudy.algorithms.model.mml import MML, GeneratedModel, random_context
+from quickstudy.algorithms.model.parts import Correction, Fitting, ModelNetwork, ensemble_loss, random_stretch
+from quickstudy.algorithms.model.rebal import ReBAL
+from quickstudy.envs.point import RotatedPointNavigation
+from quickstudy.errors import InvalidArgument
+from quickstudy.planning.shooting import Planner
+from quickstudy.trial import run_trial
+from quickstudy.types import Budget
+
+FAMILY = RotatedPointNavigation()
+NETWORK = ModelNetwork(width=6, depth=1, num_members=2)
+FITTING = Fitting(num_gradient_steps=2, batch_size=4, num_targets=6, capacity=20, num_trials=16)
+ACTING = Acting(Planner(horizon=2, num_candidates=4, num_elites=2), train_candidates=4)
+METHOD = MML(NETWORK, code_size=3, encoder_width=8, hyper_width=5, rank=2, acting=ACTING, fitting=FITTING)
+
+
+@eqx.filter_jit
+def _params(method=METHOD):
+    """Meta-parameters as they are at first, but for heads of the hypernetwork that are not zero."""
+    params = method.init(FAMILY.env.spec, key=jax.random.key(0)).params
+    if not isinstance(method, MML):
+        return params
+    heads = jax.tree.map(lambda x: 0.3 * jax.random.normal(jax.random.key(7), x.shape), params.meta.hyper.heads)
+    return eqx.tree_at(lambda p: p.meta.hyper.heads, params, heads)
+
+
+@eqx.filter_jit
+def _trajectory(method=METHOD, length=5):
+    task = FAMILY.tasks("validation").sample(key=jax.random.key(1))
+    trial = run_trial(method.explorer, _params(method), FAMILY.env, task, Budget(1, length), key=jax.random.key(1))
+    return jax.tree.map(lambda x: x[0], trial.trajectory)
+
+
+@eqx.filter_jit
+def _init(model, params):
+    return model.init(params, key=jax.random.key(1))
+
+
+@eqx.filter_jit
+def _update(model, params, state, trajectory):
+    return model.update(params, state, trajectory)
+
+
+@eqx.filter_jit
+def _correct(correction, params, data):
+    return correction(params.meta.base, params.scale, data)
+
+
+def _assert_same(one, other, **tolerance):
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(a, b, **{"rtol": 1e-5, "atol": 1e-6} | tolerance)
+
+
+def test_at_first_every_task_gets_the_base():
+    params = METHOD.init(FAMILY.env.spec, key=jax.random.key(0)).params
+    state = _init(METHOD.inner, params)
+    assert eqx.tree_equal(state.ensemble, params.meta.base)
+    state, _ = _update(METHOD.inner, params, state, _trajectory())
+    assert eqx.tree_equal(state.ensemble, params.meta.base)
+
+
+def test_what_is_known_of_a_task_does_not_depend_on_the_order():
+    params, trajectory = _params(), _trajectory()
+    start = _init(METHOD.inner, params)
+    turned = jax.tree.map(lambda x: x[::-1], trajectory)
+    one, other = (_update(METHOD.inner, params, start, t)[0] for t in (trajectory, turned))
+    _assert_same(one.ensemble, other.ensemble, rtol=1e-4, atol=1e-5)
+    assert not eqx.tree_equal(one.ensemble, start.ensemble)
+
+
+def test_blocks_add_up():
+    params, trajectory = _params(), _trajectory(length=6)
+    start = _init(METHOD.inner, params)
+    whole, info = _update(METHOD.inner, params, start, trajectory)
+    state = start
+    for part in (slice(0, 2), slice(2, 6)):
+        block = jax.tree.map(lambda x, part=part: x[part], trajectory)
+        state, _ = _update(METHOD.inner, params, state, block)
+    _assert_same(state.ensemble, whole.ensemble, rtol=1e-4, atol=1e-5)
+    assert info["width"] < 1
+
+
+def test_members_agree_when_the_posterior_is_narrow():
+    params = _params()
+    same = jax.tree.map(lambda x: jnp.stack([x[0], x[0]]), eqx.filter(params.meta, eqx.is_array))
+    member = eqx.tree_at(lambda m: (m.base, m.hyper), params.meta, (same.base, same.hyper))
+    model, params = GeneratedModel(), eqx.tree_at(lambda p: p.meta, params, member)
+    start = _init(model, params)
+    sure = start.known.evidence._replace(precision=jnp.full(3, 1e8), weighted=jnp.full(3, 2e8))
+    state, _ = _update(model, params, start._replace(known=start.known._replace(evidence=sure)), _trajectory())
+    differ = lambda ensemble: max(np.abs(x[0] - x[1]).max() for x in jax.tree.leaves(ensemble))
+    assert differ(start.ensemble) > 0.1
+    assert differ(state.ensemble) < 1e-3
+
+
+def test_evidence_that_fades_is_worth_less():
+    params, trajectory = _params(), _trajectory()
+    factors = params.meta.evidence(params.scale, transitions_of(trajectory))
+    model = GeneratedModel(decay=0.5)
+    state = _init(model, params)
+    for _ in range(2):
+        state, _ = _update(model, params, state, trajectory)
+    np.testing.assert_allclose(state.known.evidence.precision, factors.precision * (1 + 0.5**5), rtol=1e-5)
+
+
+def test_the_un_adapted_model_does_not_change():
+    params, model = _params(), GeneratedModel(adapts=False)
+    start = _init(model, params)
+    state, _ = _update(model, params, start, _trajectory())
+    assert eqx.tree_equal(state, start)
+
+
+@pytest.mark.parametrize("pull", [0.0, 3.0])
+def test_the_correction_steps_downhill_and_is_pulled_back(pull):
+    params, data = _params(), transitions_of(_trajectory())
+    origin = params.meta.base
+    slope = eqx.filter_jit(eqx.filter_grad(lambda e: ensemble_loss(e, params.scale, data)[0]))
+    expected = jax.tree.map(lambda x, g: x - 0.05 * g, origin, slope(origin))
+    expected = jax.tree.map(lambda x, g, start: x - 0.05 * (g + pull * (x - start)), expected, slope(expected), origin)
+    _assert_same(_correct(Correction(2, 0.05, pull), params, data), expected, rtol=1e-4)
+
+
+def test_a_strong_pull_keeps_the_generated_weights():
+    params, data = _params(), transitions_of(_trajectory())
+    distance = lambda c: sum(
+        jnp.sum(jnp.square(x - y))
+        for x, y in zip(jax.tree.leaves(_correct(c, params, data)), jax.tree.leaves(params.meta.base), strict=True)
+    )
+    free, pulled = (distance(Correction(50, 0.01, pull)) for pull in (0.0, 20.0))
+    assert pulled < 0.05 * free
+    assert eqx.tree_equal(_correct(Correction(), params, data), params.meta.base)
+
+
+def test_grbal_takes_one_step_from_the_same_start_on_the_latest_transitions():
+    method = GrBAL(NETWORK, AdaptedModel(0.02, num_past=4), ACTING, FITTING)
+    params, trajectory = _params(method), _trajectory(method, length=6)
+    model = method.learner.model
+    state = _init(model, params)
+    assert eqx.tree_equal(state.ensemble, params.meta.base)
+    for part in (slice(0, 3), slice(3, 6)):
+        block = jax.tree.map(lambda x, part=part: x[part], trajectory)
+        state, _ = _update(model, params, state, block)
+    latest = jax.tree.map(lambda x: x[-4:], transitions_of(trajectory))
+    _assert_same(state.ensemble, _correct(Correction(1, 0.02), params, latest), rtol=1e-4)
+
+
+def test_grbal_learns_through_the_step():
+    method = GrBAL(NETWORK, AdaptedModel(0.1, num_past=4), ACTING, FITTING)
+    params, data = _params(method), transitions_of(_trajectory(method, length=12))
+    loss = lambda meta: method.task_loss(meta, params.scale, data, jax.random.key(5))[0]
+    sizes = eqx.filter_jit(eqx.filter_grad(loss))(params.meta).log_step_sizes
+    assert max(np.abs(x).max() for x in jax.tree.leaves(sizes)) > 1e-6
+
+
+def test_rebal_remembers_what_the_cell_remembers():
+    method = ReBAL(NETWORK, 4, ACTING, FITTING)
+    params, trajectory = _params(method), _trajectory(method)
+    model = method.learner.model
+    state = _init(model, params)
+    state, _ = _update(model, params, state, trajectory)
+    memory, rows = jnp.zeros(4), transitions_of(trajectory)
+    for i in range(5):
+        memory = params.meta.read(params.scale, memory, jax.tree.map(lambda x, i=i: x[i], rows))
+    np.testing.assert_allclose(state.known, memory, rtol=1e-5)
+    for member in range(2):
+        bias = params.meta.base.motion[0].bias[member] + params.meta.motion_bias.weight[member] @ memory
+        np.testing.assert_allclose(state.ensemble.motion[0].bias[member], bias, rtol=1e-4, atol=1e-6)
+
+
+def test_rebal_predicts_from_the_past_alone():
+    method = ReBAL(NETWORK, 4, ACTING, FITTING)
+    params, rows = _params(method), transitions_of(_trajectory(method))
+    last = lambda data: method.task_loss(params.meta, params.scale, data, jax.random.key(0))[1]["error"]
+    first_only = rows._replace(weight=rows.weight.at[1:].set(0.0))
+    alone = ensemble_loss(params.meta.ensemble(jnp.zeros(4)), params.scale, jax.tree.map(lambda x: x[:1], rows))[1]
+    np.testing.assert_allclose(last(first_only), alone, rtol=1e-5)
+
+
+def _numbered(size, capacity=8):
+    """Transitions whose reward is their number; the empty ones come first."""
+    filled = jnp.arange(capacity) - (capacity - size)
+    row = jnp.where(filled >= 0, filled, -1.0)
+    obs, weight = jnp.zeros((capacity, 2)), (filled >= 0).astype(jnp.float32)
+    return Transitions(obs, obs, row, obs, weight, weight, weight)
+
+
+def test_a_stretch_is_consecutive_and_never_empty_rows():
+    stretch = jax.vmap(lambda k: random_stretch(_numbered(5), 4, key=k))(jax.random.split(jax.random.key(0), 20))
+    np.testing.assert_array_equal(np.diff(stretch.reward, axis=1) % 5, np.ones((20, 3)))
+    assert stretch.weight.all()
+    short = random_stretch(_numbered(3), 6, key=jax.random.key(0))
+    np.testing.assert_array_equal(short.weight, [1, 1, 1, 0, 0, 0])
+    assert sorted(np.asarray(short.reward[:3]).tolist()) == [0, 1, 2]
+
+
+def test_contexts_have_lengths_from_none_to_the_longest():
+    keys = jax.random.split(jax.random.key(0), 400)
+    lengths = jax.vmap(lambda k: random_context(_numbered(8), 6, key=k).weight.sum())(keys)
+    assert set(np.asarray(lengths).tolist()) == {0, 1, 2, 3, 4, 5, 6}
+    np.testing.assert_allclose((lengths == 0).mean(), np.log(2) / np.log(8), atol=0.08)
+
+
+def test_a_model_that_diverges_acts_at_random_and_is_counted():
+    params = eqx.tree_at(lambda p: p.scale.change_std, _params(), jnp.full(2, jnp.nan))
+    task = FAMILY.tasks("validation").sample(key=jax.random.key(0))
+    run = eqx.filter_jit(run_trial)
+    trial = run(METHOD.learner, params, FAMILY.env, task, Budget(4, 5), key=jax.random.key(0))
+    assert trial.trajectory.aux.all()
+    assert np.isfinite(trial.trajectory.action).all()
+    assert np.abs(trial.trajectory.action).max() > 0.5
+
+
+def test_trials_of_training_may_be_shorter():
+    budgets = replace(METHOD, acting=replace(ACTING, block_length=4, train_length=12)).budgets(FAMILY)
+    assert budgets.train == Budget(3, 4)
+    assert budgets.test == Budget(20, 4)
+    with pytest.raises(InvalidArgument, match=r"acting\.train_length=10 must be a multiple of the 4 steps of a block"):
+        replace(METHOD, acting=replace(ACTING, block_length=4, train_length=10)).budgets(FAMILY)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: ModelNetwork(num_members=0), "network.num_members must be a whole number of at least 1, got 0"),
+        (lambda: Correction(num_steps=-1), "correction.num_steps must be at least 0, got -1"),
+        (lambda: GeneratedModel(decay=0.0), r"inner.decay must lie in \(0, 1\], got 0.0"),
+        (lambda: Acting(epsilon=1.5), r"acting.epsilon must lie in \[0, 1\], got 1.5"),
+        (lambda: Fitting(learning_rate=0.0), "fitting.learning_rate must be positive, got 0.0"),
+        (lambda: MML(code_size=0), "code_size must be a whole number of at least 1, got 0"),
+    ],
+)
+def test_what_cannot_work_is_refused(build, message):
+    with pytest.raises(InvalidArgument, match=message):
+        build()
