@@ -4,8 +4,9 @@ On all remembered transitions, with the head φ̄ before the block as the target
 
     φ ← φ − α ⊙ ∇_φ ½ (mean (q_K(s, a) + φ·ψ(s, a) − r − γ Q_φ̄(s', a*))²  +  g σ²/n (φ − w_0)ᵀ Λ (φ − w_0))
 
-α is learned so that the steps on the first transitions of a task foresee what hindsight says of all of them. The pull
-of the knowledge, by the weight g, fades with the number n of transitions.
+α is learned so that the steps on the first transitions of a task foresee what hindsight says of all of them; in the
+unit of 1 / mean ‖ψ‖², in which steps below 2 cannot diverge, it is 2 sigmoid(`step_logit`). The pull of the knowledge,
+by the weight g, fades with the number n of transitions.
 
 The agent follows draws of the prior that take the same steps (randomised prior functions, Osband et al. 2018,
 arXiv:1806.03335). The steps are affine in φ, so that mean and root of N(w_0, Λ⁻¹) take them for all draws at once.
@@ -23,7 +24,7 @@ from quickstudy.algorithms.transfer.parts import Head, InnerNetwork, Known, Tran
 
 def descend(params: TransferParams, inner: InnerNetwork, data: Transitions, known: Known, head: Head) -> Head:
     """Some TD steps from ``head``, on the transitions whose ``weight`` is 1."""
-    assert params.log_step_size is not None
+    assert params.step_logit is not None
     count = jnp.maximum(data.weight.sum(), 1.0)
     discount = inner.gamma * data.discount
     best = jax.vmap(params.knowledge.actions.best_terms)(known.following.action_values(head.mean))
@@ -33,7 +34,8 @@ def descend(params: TransferParams, inner: InnerNetwork, data: Transitions, know
     targets = discount[:, None] * (features @ start)
     targets = targets.at[:, 0].add(data.reward - known.value + discount * value)
     pull = (inner.guidance * inner.noise**2 / count) * jnp.exp(params.log_precision)
-    rate, share = jnp.exp(params.log_step_size), data.weight / count
+    share = data.weight / count
+    rate = 2.0 * jax.nn.sigmoid(params.step_logit) / (share @ jnp.sum(jnp.square(known.features), axis=-1) + pull.max())
 
     def step(_: Any, heads: Float[Array, "D columns"]) -> Float[Array, "D columns"]:
         error = (known.features @ heads - targets) * share[:, None]

@@ -220,7 +220,7 @@ class MKTN(AbstractMetaAlgorithm):
     prior_precision: float = 1.0
     """Λ at the start."""
     step_size: float = 0.5
-    """α at the start, where the inner network learns by gradient."""
+    """α at the start where the inner network learns by gradient, in the unit in which 2 is the most that is stable."""
     learning_rate: float = 5e-3
     """Adam's step size; it falls linearly to a tenth."""
     anneal_steps: int = 600
@@ -247,7 +247,8 @@ class MKTN(AbstractMetaAlgorithm):
     def __check_init__(self):
         require_counts(self, "width", "num_features", "anneal_steps", "num_gradient_steps", "batch_size")
         require_counts(self, "lesson_rows", "num_trials", "num_lessons", "trial_factor")
-        require_within("(0, inf)", self, "prior_precision", "step_size", "learning_rate")
+        require_within("(0, inf)", self, "prior_precision", "learning_rate")
+        require_within("(0, 2)", self, "step_size")
         require_within("[0, 1]", self, "epsilon")
         require_within("(0, 1]", self, "prior_rate")
         for name, known in (("features", ("learned", "random")), ("prior", ("learned", "isotropic"))):
@@ -268,7 +269,8 @@ class MKTN(AbstractMetaAlgorithm):
         """A fresh network, the prior at its start, and no trials."""
         size, actions = num_obs_features(spec), action_terms(spec)
         knowledge = MetaKnowledge(size, actions, width=self.width, num_features=self.num_features, key=key)
-        step_size = jnp.full(self.num_features, math.log(self.step_size)) if self.inner.form == "gradient" else None
+        logit = math.log(self.step_size / (2.0 - self.step_size))
+        step_size = jnp.full(self.num_features, logit, jnp.float32) if self.inner.form == "gradient" else None
         params = TransferParams(knowledge, jnp.zeros(self.num_features), self._log_precision, step_size)
         opt_state = self._optimizer().init(eqx.filter((knowledge, step_size), eqx.is_inexact_array))
         store = empty_store(self.num_trials, empty_memory(self.inner.capacity, size, spec.action))
@@ -306,14 +308,13 @@ class MKTN(AbstractMetaAlgorithm):
     def _learn(
         self, params: TransferParams, opt_state: PyTree, lessons: Lesson, *, key: Key[Array, ""]
     ) -> tuple[TransferParams, PyTree, Info]:
-        arrays, static = eqx.partition((params.knowledge, params.log_step_size), eqx.is_inexact_array)
+        arrays, static = eqx.partition((params.knowledge, params.step_logit), eqx.is_inexact_array)
 
         def step(carry: tuple[PyTree, PyTree], key: Key[Array, ""]) -> tuple[tuple[PyTree, PyTree], Info]:
             arrays, opt_state = carry
             k_lessons, k_loss = jax.random.split(key)
             index = jax.random.randint(k_lessons, (self.batch_size,), 0, self.num_lessons)
             batch = jax.tree.map(lambda x: x[index], lessons)
-
             loss = lambda arrays: self._loss(params, eqx.combine(arrays, static), batch, key=k_loss)
             (value, info), grads = jax.value_and_grad(loss, has_aux=True)(arrays)
             updates, opt_state = self._optimizer().update(grads, opt_state)
@@ -322,23 +323,23 @@ class MKTN(AbstractMetaAlgorithm):
 
         keys = jax.random.split(key, self.num_gradient_steps)
         (arrays, opt_state), info = jax.lax.scan(step, (arrays, opt_state), keys)
-        knowledge, log_step_size = eqx.combine(arrays, static)
-        params = TransferParams(knowledge, params.prior_mean, params.log_precision, log_step_size)
+        knowledge, step_logit = eqx.combine(arrays, static)
+        params = TransferParams(knowledge, params.prior_mean, params.log_precision, step_logit)
         return params, opt_state, jax.tree.map(jnp.mean, info)
 
     def _loss(
         self, params: TransferParams, learned: PyTree, lessons: Lesson, *, key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], Info]:
         """`knowledge_loss` on some rows of every lesson; and how well steps of this size foresee, where there are."""
-        knowledge, log_step_size = learned
+        knowledge, step_logit = learned
         k_rows, k_foresight = jax.random.split(key)
         row = jax.random.randint(k_rows, (self.batch_size, self.lesson_rows), 0, lessons.target.shape[1])
         pick = lambda x: jax.vmap(lambda x, row: x[row])(x, row)
         some = Lesson(jax.tree.map(pick, lessons.data), lessons.head, pick(lessons.target))
         loss, info = jax.tree.map(jnp.mean, jax.vmap(lambda one: knowledge_loss(knowledge, one, self.inner))(some))
-        if log_step_size is None:
+        if step_logit is None:
             return loss, info
-        params = TransferParams(params.knowledge, params.prior_mean, params.log_precision, log_step_size)
+        params = TransferParams(params.knowledge, params.prior_mean, params.log_precision, step_logit)
         one = lambda lesson, key: foresight_loss(params, self.inner, lesson.data, lesson.target, key=key)
         info["foresight"] = jax.vmap(one)(lessons, jax.random.split(k_foresight, self.batch_size)).mean()
         return loss + info["foresight"], info

@@ -65,13 +65,13 @@ class TransferParams(eqx.Module):
         knowledge: from an observation to q_K and ψ.
         prior_mean: w_0.
         log_precision: logarithms of the diagonal of Λ.
-        log_step_size: logarithms of α, where the inner network learns by gradient.
+        step_logit: of α, where the inner network learns by gradient (`quickstudy.algorithms.transfer.gradient_steps`).
     """
 
     knowledge: MetaKnowledge
     prior_mean: Float[Array, " D"]
     log_precision: Float[Array, " D"]
-    log_step_size: Float[Array, " D"] | None = None
+    step_logit: Float[Array, " D"] | None = None
 
 
 class Head(NamedTuple):

@@ -23,7 +23,7 @@ METHOD = MKTN(width=8, num_features=4, inner=INNER, step_size=0.3)
 def params():
     params = METHOD.init(GRID.env.spec, key=jax.random.key(0)).params
     k_mean, k_step = jax.random.split(jax.random.key(1))
-    steps = jnp.log(0.3) + 0.2 * jax.random.normal(k_step, (4,))
+    steps = 0.5 * jax.random.normal(k_step, (4,))
     return TransferParams(params.knowledge, jax.random.normal(k_mean, (4,)), params.log_precision, steps)
 
 
@@ -44,12 +44,20 @@ def _objective(params, data, known, head, phi):
     return (total + pull) / data.weight.sum()
 
 
+def _rate(params, data, known):
+    """α by its formula, row by row."""
+    rows = np.flatnonzero(np.asarray(data.weight))
+    square = np.mean([np.sum(np.asarray(known.features[row]) ** 2) for row in rows])
+    pull = INNER.noise**2 / len(rows) * np.exp(np.asarray(params.log_precision)).max()
+    return 2 / (1 + np.exp(-np.asarray(params.step_logit))) / (square + pull)
+
+
 def test_a_step_goes_down_the_gradient_by_the_learned_step_sizes(params):
     data = _data()
     known, head = known_of(params.knowledge, data), prior_head(params, INNER)
     phi = head.mean
     for _ in range(INNER.num_steps):
-        phi = phi - jnp.exp(params.log_step_size) * jax.grad(lambda p: _objective(params, data, known, head, p))(phi)
+        phi = phi - _rate(params, data, known) * jax.grad(lambda p: _objective(params, data, known, head, p))(phi)
     np.testing.assert_allclose(descend(params, INNER, data, known, head).mean, phi, rtol=1e-4, atol=1e-6)
 
 
@@ -68,7 +76,7 @@ def test_every_draw_of_the_head_has_taken_the_same_steps(params):
     for _ in range(INNER.num_steps):
         error = x @ phi + known.value[:8] - data.reward[:8] - discount * (value + features @ start)
         pull = INNER.noise**2 * jnp.exp(params.log_precision) * (phi - prior)
-        phi = phi - jnp.exp(params.log_step_size) * (x.T @ error + pull) / count
+        phi = phi - _rate(params, data, known) * (x.T @ error + pull) / count
     np.testing.assert_allclose(found.mean + found.root @ draw, phi, rtol=1e-4, atol=1e-5)
 
 
@@ -94,14 +102,14 @@ def test_many_steps_without_a_discount_lead_to_the_regression_on_rewards(params)
 def test_step_sizes_learn_to_foresee_and_updates_change_them(params):
     hindsight = lesson_of(params, INNER, _data())
     loss = lambda step_sizes: foresight_loss(
-        eqx.tree_at(lambda p: p.log_step_size, params, step_sizes),
+        eqx.tree_at(lambda p: p.step_logit, params, step_sizes),
         INNER,
         hindsight.data,
         hindsight.target,
         key=jax.random.key(0),
     )
-    slope = jax.grad(loss)(params.log_step_size)
-    assert loss(params.log_step_size - 0.1 * slope / jnp.linalg.norm(slope)) < loss(params.log_step_size)
+    slope = jax.grad(loss)(params.step_logit)
+    assert loss(params.step_logit - 0.1 * slope / jnp.linalg.norm(slope)) < loss(params.step_logit)
     run = lambda task, key: run_trial(
         METHOD.explorer, state.params, GRID.env, task, METHOD.budgets(GRID).train, key=key
     )
@@ -109,5 +117,5 @@ def test_step_sizes_learn_to_foresee_and_updates_change_them(params):
     trials = jax.jit(jax.vmap(run))(jnp.arange(4, 8), jax.random.split(jax.random.key(2), 4))
     after, info = jax.jit(lambda trials: METHOD.update(state, trials, key=jax.random.key(3)))(trials)
     assert np.isfinite(info["foresight"])
-    assert np.all(after.params.log_step_size != state.params.log_step_size)
+    assert np.all(after.params.step_logit != state.params.step_logit)
     assert isinstance(trials.final.state.head, Head)

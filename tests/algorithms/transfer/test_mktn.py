@@ -179,7 +179,7 @@ def test_continuous_actions_are_the_best_of_the_drawn_parabola():
         (lambda: MKTN(num_features=0), "num_features must be a whole number of at least 1, got 0"),
         (lambda: MKTN(prior_precision=0.0), "prior_precision must be positive, got 0.0"),
         (lambda: InnerNetwork(num_steps=0), "inner.num_steps must be a whole number of at least 1, got 0"),
-        (lambda: MKTN(step_size=0.0), "step_size must be positive, got 0.0"),
+        (lambda: MKTN(step_size=2.0), r"step_size must lie in \(0, 2\), got 2.0"),
         (lambda: InnerNetwork(noise=0.0), "inner.noise must be positive, got 0.0"),
         (lambda: MKTN(epsilon=1.5), r"epsilon must lie in \[0, 1\], got 1.5"),
         (lambda: InnerNetwork(spread=-1.0), "inner.spread must be at least 0, got -1.0"),
