@@ -25,7 +25,7 @@ from quickstudy.experiment import Experiment, load
 from quickstudy.family import AbstractFamily, AbstractYardstick
 from quickstudy.ops.returns import episode_returns
 from quickstudy.options import to_options
-from quickstudy.presets import Preset
+from quickstudy.presets.base import Preset
 from quickstudy.run_directory import RunDirectory, describe_session, write_json
 from quickstudy.statistics import mean_estimate
 from quickstudy.train import init_train_state

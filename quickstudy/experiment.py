@@ -26,7 +26,7 @@ from quickstudy.logging import AbstractLogger
 from quickstudy.meta import AbstractMetaAlgorithm
 from quickstudy.ops.returns import episode_returns
 from quickstudy.options import to_options, with_options
-from quickstudy.presets import Preset
+from quickstudy.presets.base import Preset
 from quickstudy.run_directory import RunDirectory, write_json
 from quickstudy.tasks.base import SplitName
 from quickstudy.train import Metrics, TrainState, init_train_state, meta_train

@@ -7,7 +7,8 @@ from quickstudy.errors import InvalidArgument
 from quickstudy.experiment import Experiment
 from quickstudy.family import AbstractFamily
 from quickstudy.meta import AbstractMetaAlgorithm
-from quickstudy.presets import GRADIENT_METHODS, PRESETS, ROLLOUTS, preset, preset_for
+from quickstudy.presets import PRESETS, preset, preset_for
+from quickstudy.presets.gradient import GRADIENT_METHODS, ROLLOUTS
 
 
 @pytest.mark.parametrize("name", catalog.FAMILIES)

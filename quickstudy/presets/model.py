@@ -1,0 +1,61 @@
+"""Methods that plan through a learned model."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from quickstudy.presets.base import Preset
+
+
+@dataclass(frozen=True)
+class Planned:
+    """How a family is learned by methods that plan through a model: the same planner and steps for all of them.
+
+    Attributes:
+        family: name in `quickstudy.catalog`.
+        planner: what differs from the planner's defaults.
+        num_steps: meta-updates.
+        num_gradient_steps: steps of Adam in a meta-update.
+        train_length: steps of a trial of meta-training; 0 for the family's.
+        num_test_tasks: held-out tasks in the evaluation, for each seed.
+    """
+
+    family: str
+    planner: dict[str, Any]
+    num_steps: int
+    num_gradient_steps: int
+    train_length: int = 0
+    num_test_tasks: int = 256
+
+
+PLANNED = {
+    "rotated-point": Planned("rotated-point-navigation", {"horizon": 6}, 20, 200),
+    "cart-pole": Planned("cart-pole", {"horizon": 20}, 14, 300, 100, 64),
+    "pendulum": Planned("pendulum", {"horizon": 20, "correlation": 0.7}, 14, 300, 100, 64),
+}
+
+MODEL_METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+    "mml": ("mml", {}),
+    "mml-unadapted": ("mml", {"inner": {"adapts": False}}),
+    "grbal": ("grbal", {}),
+    "rebal": ("rebal", {}),
+}
+"""Methods with a model, and what each changes of its defaults, in all families."""
+
+
+def _by_model(cell: str, name: str) -> Preset:
+    """A method that plans through a model, in a family, at the family's number of environment steps."""
+    planned, (method, options) = PLANNED[cell], MODEL_METHODS[name]
+    acting = {"planner": planned.planner, "train_length": planned.train_length}
+    fitting = {"anneal_steps": planned.num_steps, "num_gradient_steps": planned.num_gradient_steps}
+    return Preset(
+        summary=f"{name} on {planned.family}: planning through a learned model",
+        method=method,
+        family=planned.family,
+        num_steps=planned.num_steps,
+        num_tasks=32,
+        num_test_tasks=planned.num_test_tasks,
+        method_options=options | {"acting": acting, "fitting": fitting},
+    )
+
+
+MODEL = {f"{cell}-{name}": _by_model(cell, name) for cell in PLANNED for name in MODEL_METHODS}
