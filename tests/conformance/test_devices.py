@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from algorithms_table import METHODS
 
 PROGRAM = Path(__file__).parent / "train_on_devices.py"
@@ -19,6 +20,7 @@ def _trained(path: Path, num_devices: int) -> dict[str, np.ndarray]:
     return arrays
 
 
+@pytest.mark.slow
 def test_one_device_equals_eight_with_the_tasks_sharded(tmp_path):
     """State and metrics of every method; one test, so that no two workers train for it."""
     one, eight = (_trained(tmp_path / f"{count}.npz", count) for count in (1, 8))
