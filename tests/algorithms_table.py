@@ -157,7 +157,7 @@ METHODS = (
     gradient("cavia", lambda inner: CAVIA(NETWORK, inner=inner, ascent=ASCENT), POINT),
     gradient("e-maml", lambda inner: EMAML(NETWORK, inner=inner, ascent=ASCENT)),
     Method("mktn", lambda family: TRANSFER, (BANDIT, GRID), True, budgets=every_step, num_steps=60),
-    Method("mml", lambda family: MODEL, (BANDIT,), True, MODEL.budgets, num_steps=60),
+    Method("mml", lambda family: MODEL, (POINT,), True, MODEL.budgets, 3, True),
     Method(
         "grbal", lambda family: GrBAL(MODELS, acting=PLANNED, fitting=FITTING), (POINT,), True, MODEL.budgets, 3, True
     ),
