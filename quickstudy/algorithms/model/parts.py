@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key, PyTree
 
+from quickstudy.algorithms.fitting import annealed_adam, descend_by
 from quickstudy.algorithms.memory import (
     Memory,
     Transitions,
@@ -146,32 +147,22 @@ class Fitting(eqx.Module):
         """Store K trials, then some steps of Adam on ``loss`` of stored ones, each ``[C]`` in the order of time."""
         store = store_trials(state.extra, memories_of(trials, self.capacity))
         scale = Scale.of(store.transitions)
-        arrays, static = eqx.partition(state.params.meta, eqx.is_inexact_array)
 
-        def step(carry: tuple[PyTree, PyTree], key: Key[Array, ""]) -> tuple[tuple[PyTree, PyTree], Info]:
-            arrays, opt_state = carry
+        def batch_loss(meta: MetaModelT, key: Key[Array, ""]) -> tuple[Float[Array, ""], Info]:
             k_trials, k_loss = jax.random.split(key)
             data, keys = draw_trials(store, self.batch_size, key=k_trials), jax.random.split(k_loss, self.batch_size)
+            one = lambda data, key: loss(meta, scale, data, key)
+            return jax.tree.map(lambda x: x.mean(0), jax.vmap(one)(data, keys))
 
-            def batch_loss(arrays: PyTree) -> tuple[Float[Array, ""], Info]:
-                one = lambda data, key: loss(eqx.combine(arrays, static), scale, data, key)
-                return jax.tree.map(lambda x: x.mean(0), jax.vmap(one)(data, keys))
-
-            (value, info), grads = jax.value_and_grad(batch_loss, has_aux=True)(arrays)
-            updates, opt_state = self._optimizer().update(grads, opt_state)
-            info |= {"loss": value, "gradient_norm": optax.tree.norm(grads)}
-            return (eqx.apply_updates(arrays, updates), opt_state), info
-
-        keys = jax.random.split(key, self.num_gradient_steps)
-        (arrays, opt_state), info = jax.lax.scan(step, (arrays, state.opt_state), keys)
-        info = jax.tree.map(jnp.mean, info) | {"failed_plans": failed_plans(trials.trajectory.aux)}
-        params = ModelParams(eqx.combine(arrays, static), scale)
-        return MetaState(params, opt_state, state.step + 1, store), info
+        optimizer, meta = self._optimizer(), state.params.meta
+        meta, opt_state, info = descend_by(
+            optimizer, meta, state.opt_state, batch_loss, num_steps=self.num_gradient_steps, key=key
+        )
+        info |= {"failed_plans": failed_plans(trials.trajectory.aux)}
+        return MetaState(ModelParams(meta, scale), opt_state, state.step + 1, store), info
 
     def _optimizer(self) -> optax.GradientTransformation:
-        steps = self.anneal_steps * self.num_gradient_steps
-        rate = optax.linear_schedule(self.learning_rate, self.learning_rate / 10, steps)
-        return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
+        return annealed_adam(self.learning_rate, self.anneal_steps * self.num_gradient_steps)
 
 
 def memories_of(trials: Trial, capacity: int) -> Memory:

@@ -55,6 +55,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key, PyTree
 
+from quickstudy.algorithms.fitting import annealed_adam, descend_by
 from quickstudy.algorithms.memory import (
     Memory,
     Transitions,
@@ -308,24 +309,16 @@ class MKTN(AbstractMetaAlgorithm):
     def _learn(
         self, params: TransferParams, opt_state: PyTree, lessons: Lesson, *, key: Key[Array, ""]
     ) -> tuple[TransferParams, PyTree, Info]:
-        arrays, static = eqx.partition((params.knowledge, params.step_logit), eqx.is_inexact_array)
-
-        def step(carry: tuple[PyTree, PyTree], key: Key[Array, ""]) -> tuple[tuple[PyTree, PyTree], Info]:
-            arrays, opt_state = carry
+        def loss(learned: PyTree, key: Key[Array, ""]) -> tuple[Float[Array, ""], Info]:
             k_lessons, k_loss = jax.random.split(key)
             index = jax.random.randint(k_lessons, (self.batch_size,), 0, self.num_lessons)
-            batch = jax.tree.map(lambda x: x[index], lessons)
-            loss = lambda arrays: self._loss(params, eqx.combine(arrays, static), batch, key=k_loss)
-            (value, info), grads = jax.value_and_grad(loss, has_aux=True)(arrays)
-            updates, opt_state = self._optimizer().update(grads, opt_state)
-            info |= {"loss": value, "gradient_norm": optax.tree.norm(grads)}
-            return (eqx.apply_updates(arrays, updates), opt_state), info
+            return self._loss(params, learned, jax.tree.map(lambda x: x[index], lessons), key=k_loss)
 
-        keys = jax.random.split(key, self.num_gradient_steps)
-        (arrays, opt_state), info = jax.lax.scan(step, (arrays, opt_state), keys)
-        knowledge, step_logit = eqx.combine(arrays, static)
-        params = TransferParams(knowledge, params.prior_mean, params.log_precision, step_logit)
-        return params, opt_state, jax.tree.map(jnp.mean, info)
+        start, optimizer = (params.knowledge, params.step_logit), self._optimizer()
+        (knowledge, step_logit), opt_state, info = descend_by(
+            optimizer, start, opt_state, loss, num_steps=self.num_gradient_steps, key=key
+        )
+        return TransferParams(knowledge, params.prior_mean, params.log_precision, step_logit), opt_state, info
 
     def _loss(
         self, params: TransferParams, learned: PyTree, lessons: Lesson, *, key: Key[Array, ""]
@@ -345,6 +338,4 @@ class MKTN(AbstractMetaAlgorithm):
         return loss + info["foresight"], info
 
     def _optimizer(self) -> optax.GradientTransformation:
-        steps = self.anneal_steps * self.num_gradient_steps
-        rate = optax.linear_schedule(self.learning_rate, self.learning_rate / 10, steps)
-        return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
+        return annealed_adam(self.learning_rate, self.anneal_steps * self.num_gradient_steps)

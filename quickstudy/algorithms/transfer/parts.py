@@ -1,6 +1,6 @@
 """What value transfer is made of: its parameters across tasks, and the posterior of a task's head."""
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import equinox as eqx
 import jax
@@ -14,7 +14,7 @@ from quickstudy.nets.knowledge import Knowledge, MetaKnowledge
 from quickstudy.types import Budget
 
 Form = Literal["bayes", "gradient"]
-FORMS = ("bayes", "gradient")
+FORMS = get_args(Form)
 
 
 class InnerNetwork(eqx.Module):

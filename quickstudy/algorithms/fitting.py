@@ -1,0 +1,46 @@
+"""Steps of Adam within one meta-update, as methods take them that learn from stored trials."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Key, PyTree
+
+from quickstudy.types import Info
+
+
+def annealed_adam(learning_rate: float, num_steps: int) -> optax.GradientTransformation:
+    """Adam on gradients cut to length 1, whose step size falls linearly to a tenth over ``num_steps``."""
+    rate = optax.linear_schedule(learning_rate, learning_rate / 10, num_steps)
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
+
+
+def descend_by(
+    optimizer: optax.GradientTransformation,
+    learned: PyTree,
+    opt_state: PyTree,
+    loss: Callable[[PyTree, Key[Array, ""]], tuple[Float[Array, ""], Info]],
+    *,
+    num_steps: int,
+    key: Key[Array, ""],
+) -> tuple[PyTree, PyTree, Info]:
+    """Steps of ``optimizer`` on ``loss``, which gets ``learned`` and a key of its own at each.
+
+    Returns:
+        ``learned`` and the optimiser's state after them, and means over steps: of what the loss reports, of the loss
+        itself, and of the gradient's norm.
+    """
+    arrays, static = eqx.partition(learned, eqx.is_inexact_array)
+
+    def step(carry: tuple[PyTree, PyTree], key: Key[Array, ""]) -> tuple[tuple[PyTree, PyTree], Info]:
+        arrays, opt_state = carry
+        of_arrays = lambda arrays: loss(eqx.combine(arrays, static), key)
+        (value, info), grads = jax.value_and_grad(of_arrays, has_aux=True)(arrays)
+        updates, opt_state = optimizer.update(grads, opt_state)
+        info |= {"loss": value, "gradient_norm": optax.tree.norm(grads)}
+        return (eqx.apply_updates(arrays, updates), opt_state), info
+
+    (arrays, opt_state), info = jax.lax.scan(step, (arrays, opt_state), jax.random.split(key, num_steps))
+    return eqx.combine(arrays, static), opt_state, jax.tree.map(jnp.mean, info)
