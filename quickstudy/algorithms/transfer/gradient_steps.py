@@ -24,6 +24,8 @@ from quickstudy.algorithms.transfer.parts import Head, InnerNetwork, Known, Tran
 
 def descend(params: TransferParams, inner: InnerNetwork, data: Transitions, known: Known, head: Head) -> Head:
     """Some TD steps from ``head``, on the transitions whose ``weight`` is 1."""
+    if not inner.head:
+        return head
     assert params.step_logit is not None
     count = jnp.maximum(data.weight.sum(), 1.0)
     discount = inner.gamma * data.discount

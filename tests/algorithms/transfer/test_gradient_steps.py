@@ -88,6 +88,13 @@ def test_without_data_only_the_pull_moves_and_the_prior_stays(params):
     np.testing.assert_allclose(found.root, head.root)
 
 
+def test_without_an_inner_network_nothing_moves(params):
+    inner, data = eqx.tree_at(lambda inner: inner.head, INNER, False), _data()
+    found = descend(params, inner, data, known_of(params.knowledge, data), prior_head(params, inner))
+    np.testing.assert_array_equal(found.mean, np.zeros(4))
+    np.testing.assert_array_equal(found.root, np.zeros((4, 4)))
+
+
 def test_many_steps_without_a_discount_lead_to_the_regression_on_rewards(params):
     inner = InnerNetwork(capacity=12, gamma=0.0, noise=0.4, form="gradient", num_steps=4000)
     data = _data()
