@@ -11,6 +11,10 @@ a page is out of date. A block is what stands between ``<!-- results:NAME -->`` 
     METHOD, FAMILY   as ``all``, for the presets of one method or one family
     FAMILY/yardsticks
     NAME/updates     of a family or a method: returns after 0, 1, 2, … updates, for methods that learn from rollouts
+    FAMILY/episodes  returns by episode, beside the planner that holds the true dynamics
+    FAMILY/physics   what it is worth to know the physics, as benchmarks/knowing_physics.py measured it
+    model-tasks      what benchmarks/model_tasks.py measured
+    planning-speed   what benchmarks/planning_speed.py measured
 
 Nothing but ``benchmarks/results/*.json`` (see ``store`` in presets.py, and speed.py) decides what is written.
 """
@@ -23,10 +27,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from cells import MISSING, UNMEASURED, duration, estimate, number, table
+from measured_tables import (
+    gradient_speed_table,
+    model_tasks_table,
+    physics_table,
+    planning_speed_table,
+    speed_table,
+)
+
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"(<!-- results:(?P<name>\S+) -->\n).*?(<!-- /results -->)", re.DOTALL)
 MARKER = re.compile(r"<!-- /?results\S* -->")
-MISSING = "–"
 Result = dict[str, Any]
 Column = tuple[str, Callable[[Result], str]]
 
@@ -35,26 +47,6 @@ def read_results(directory: Path) -> list[Result]:
     """The stored results of all presets, by name."""
     stored = [json.loads(path.read_text()) for path in sorted(directory.glob("*.json"))]
     return [result for result in stored if "preset" in result]
-
-
-def number(value: float) -> str:
-    """Three decimals where the first digits are few, two elsewhere."""
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.2f}"
-
-
-def estimate(numbers: dict[str, float | None]) -> str:
-    """A value with its confidence interval; without one for a single seed."""
-    value, low, high = numbers["value"], numbers["low"], numbers["high"]
-    if value is None:
-        return MISSING
-    return number(value) if low is None or high is None else f"{number(value)} [{number(low)}, {number(high)}]"
-
-
-def duration(seconds: float) -> str:
-    """Rounded to what matters."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def count(steps: float) -> str:
@@ -120,7 +112,7 @@ def learns_from_rollouts(result: Result) -> bool:
 def updates_table(results: Sequence[Result]) -> str:
     """Return of the rollouts before the first update, and after each; the best value after the last update first."""
     if not results:
-        return "*Not measured yet: `python benchmarks/presets.py` does.*"
+        return UNMEASURED.format(script="presets.py")
     returns = lambda result: result["evaluation"]["adapted"]["per_block"]["mean"]
     results = sorted(results, key=lambda r: (r["evaluation"]["family"], -returns(r)[-1]["value"]))
     most = max(len(returns(r)) for r in results)
@@ -139,22 +131,16 @@ def updates_table(results: Sequence[Result]) -> str:
     return table(header, rows)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table: the first column left, the others right."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
 def preset_table(results: Sequence[Result], columns: Sequence[Column]) -> str:
     if not results:
-        return "*Not measured yet: `python benchmarks/presets.py` does.*"
+        return UNMEASURED.format(script="presets.py")
     return table([name for name, _ in columns], [[cell(result) for _, cell in columns] for result in results])
 
 
 def yardstick_table(results: Sequence[Result]) -> str:
     """The reference policies on the same tasks as the method, with their standard errors over tasks."""
     if not results:
-        return "*Not measured yet: `python benchmarks/presets.py` does.*"
+        return UNMEASURED.format(script="presets.py")
     rows = []
     for result in results:
         for yardstick in result["evaluation"]["yardsticks"]:
@@ -164,80 +150,55 @@ def yardstick_table(results: Sequence[Result]) -> str:
     return table(["preset", "policy", "total ± standard error", "first episode", "last episode"], rows)
 
 
-def speed_table(path: Path) -> str:
-    if not path.exists():
-        return "*Not measured yet: `python benchmarks/speed.py` does.*"
-    speed = json.loads(path.read_text())
-    rows = [
-        [
-            f"`{family}`",
-            f"{row['all_cores']['env_steps_per_second']:,.0f}",
-            f"{row['one_core']['env_steps_per_second']:,.0f}",
-            f"{row['all_cores_over_one_core']:.2f}",
-            f"{row['one_seed_all_cores']['env_steps_per_second']:,.0f}",
-            f"{row['cold_seconds_to_first_metric']:.1f} s / {row['warm_seconds_to_first_metric']:.1f} s",
-            str(row["all_cores"]["programs_compiled_after_second_update"]),
-            f"{row['all_cores']['peak_memory_gib']:.2f} GiB",
-        ]
-        for family, row in speed["families"].items()
-    ]
-    session = speed["session"]
+def episodes_table(results: Sequence[Result]) -> str:
+    """Returns by episode; the first two also on the scale from the random policy, 0, to the oracle planner, 1."""
+    if not results:
+        return UNMEASURED.format(script="presets.py")
+    returns = lambda result: result["evaluation"]["adapted"]["per_episode"]["mean"]
+    results = sorted(results, key=lambda r: -returns(r)[1]["value"])
     header = [
-        "family",
-        f"env steps/s, {session['cpus']} cores",
-        "one core",
-        "ratio",
-        "one seed on all cores",
-        "first metric, cold / warm",
-        "compiled after the second update",
-        "peak memory",
+        "preset",
+        *(f"episode {e + 1}" for e in range(len(returns(results[0])))),
+        "first two, 0 random, 1 oracle planner",
+        "steps per seed",
+        "seeds × tasks",
+        "time",
     ]
-    return f"{table(header, rows)}\n\n`{speed['command']}`, {session['started'][:10]}."
-
-
-def gradient_speed_table(path: Path) -> str:
-    """Speed of a second-order meta-update, and how time and memory grow with inner updates and tasks."""
-    if not path.exists():
-        return "*Not measured yet: `python benchmarks/gradient_speed.py` does.*"
-    stored = json.loads(path.read_text())
-    speed = table(
-        ["policy", "seconds a meta-update", "env steps/s", "first metric, cold / warm"],
-        [
+    rows = []
+    for result in results:
+        known = {y["name"]: y["per_episode"] for y in result["evaluation"]["yardsticks"]}
+        low, high = known["random"], known["oracle planner"]
+        share = [(returns(result)[e]["value"] - low[e]) / (high[e] - low[e]) for e in (0, 1)]
+        rows.append(
             [
-                name,
-                f"{row['seconds_per_meta_update']:.3f}",
-                f"{row['env_steps_per_second']:,.0f}",
-                f"{row['cold_seconds_to_first_metric']:.1f} s / {row['seconds_to_first_metric']:.1f} s",
+                f"`{result['preset']}`",
+                *(estimate(x) for x in returns(result)),
+                ", ".join(f"{x:.2f}" for x in share),
+                f"{result['training']['env_steps']:,}",
+                seeds_and_tasks(result),
+                f"{duration(result['training']['seconds'])}, {result['sessions'][-1]['started'][:10]}",
             ]
-            for name, row in stored["speed"].items()
-        ],
-    )
-    scaling = table(
-        ["inner updates", "tasks", "rematerialised", "seconds a meta-update", "peak memory"],
-        [
-            [
-                str(row["updates"]),
-                str(row["tasks"]),
-                "yes" if row["remat"] else "no",
-                f"{row['seconds_per_meta_update']:.3f}",
-                f"{row['peak_memory_gib']:.2f} GiB",
-            ]
-            for row in stored["scaling"]
-        ],
-    )
-    session = stored["session"]
-    return f"{speed}\n\n{scaling}\n\n`{stored['command']}`, {session['cpus']} cores, {session['started'][:10]}."
+        )
+    for name in ("oracle planner", "random"):
+        (values,) = [y["per_episode"] for y in results[0]["evaluation"]["yardsticks"] if y["name"] == name]
+        rows.append([name, *(number(x) for x in values), "1" if name != "random" else "0", *[MISSING] * 3])
+    return table(header, rows)
 
 
 def blocks(results: Sequence[Result], directory: Path) -> Callable[[str], str]:
     """What belongs into the block of a name; ``directory`` holds the stored results."""
     trials = [result for result in results if not learns_from_rollouts(result)]
+    measured = {
+        "speed": (speed_table, "speed.json"),
+        "gradient-speed": (gradient_speed_table, "gradient_speed.json"),
+        "planning-speed": (planning_speed_table, "planning_speed.json"),
+        "model-tasks": (model_tasks_table, "model-tasks.json"),
+    }
 
     def block(name: str) -> str:
-        if name == "speed":
-            return speed_table(directory / "speed.json")
-        if name == "gradient-speed":
-            return gradient_speed_table(directory / "gradient_speed.json")
+        if name in measured:
+            write, file = measured[name]
+            return write(directory / file)
         if name in ("summary", "all"):
             return preset_table(trials, SUMMARY if name == "summary" else ALL)
         if name == "yardsticks":
@@ -247,6 +208,10 @@ def blocks(results: Sequence[Result], directory: Path) -> Callable[[str], str]:
         if part == "updates":
             return updates_table([r for r in results if learns_from_rollouts(r) and belongs(r)])
         chosen = [r for r in trials if belongs(r)]
+        if part == "physics":
+            return physics_table(directory / "knowing-physics.json", subject)
+        if part == "episodes":
+            return episodes_table(chosen)
         return yardstick_table(chosen) if part == "yardsticks" else preset_table(chosen, ALL)
 
     return block

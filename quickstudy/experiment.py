@@ -26,6 +26,7 @@ from quickstudy.logging import AbstractLogger
 from quickstudy.meta import AbstractMetaAlgorithm
 from quickstudy.ops.returns import episode_returns
 from quickstudy.options import to_options, with_options
+from quickstudy.predictions import predictions
 from quickstudy.presets.base import Preset
 from quickstudy.run_directory import RunDirectory, write_json
 from quickstudy.tasks.base import SplitName
@@ -257,17 +258,21 @@ def _store(
 
 
 def _replays(experiment: Experiment, state: TrainState, trials: Trial) -> list[dict[str, Any]]:
-    """What the first seed did in a few tasks, and what it believed meanwhile, if it can say so."""
-    params = _params_of(state, 0)
-    beliefs = belief_maps(experiment.algorithm.learner, params, trials.trajectory, experiment.family_options)
+    """What the first seed did in a few tasks, and what it believed and predicted meanwhile, if it can say so."""
+    learner, params = experiment.algorithm.learner, _params_of(state, 0)
+    said = {
+        "beliefs": belief_maps(learner, params, trials.trajectory, experiment.family_options),
+        "predictions": predictions(learner, params, trials.trajectory),
+    }
     replays: list[dict[str, Any]] = []
     for i in range(trials.trajectory.reward.shape[0]):
         pick = lambda x, i=i: x[i : i + 1]
         task = jax.tree.map(lambda x, i=i: x[i], trials.task)
         replay = _replay(experiment, task, _stream(jax.tree.map(pick, trials.trajectory)))
         replays.append({"task": i, "seed": 0, "replay": replay})
-    for entry, maps in zip(replays, beliefs, strict=False):
-        entry["beliefs"] = maps
+    for name, parts in said.items():
+        for entry, part in zip(replays, parts, strict=False):
+            entry[name] = part
     return replays
 
 

@@ -4,7 +4,7 @@ import abc
 from typing import Any, Generic, TypeVar
 
 import equinox as eqx
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, Num
 
 from quickstudy.types import Action, Info, Obs, TimeStep, Trajectory
 
@@ -56,4 +56,22 @@ class AbstractBelievingLearner(AbstractLearner[ParamsT, StateT, CarryT]):
             By name, as far as the learner has them: ``knowledge``, its value before the task has shown anything;
             ``adapted``, its value by what the task has shown since; ``uncertainty``, the standard deviation of
             ``adapted``. Values are in units of reward.
+        """
+
+
+class AbstractPredictingLearner(AbstractLearner[ParamsT, StateT, CarryT]):
+    """A learner that predicts where actions lead.
+
+    Its `update` uses no randomness: predictions in a stored trial are recomputed from the blocks, without the keys.
+    What its `init` draws is drawn anew there.
+    """
+
+    @abc.abstractmethod
+    def predict(
+        self, params: ParamsT, state: StateT, obs: Obs, actions: Num[Array, "H ..."]
+    ) -> tuple[Float[Array, "H F"], Float[Array, " H"]]:
+        """Where H ``actions`` lead, one after the other, from ``obs``, with nothing observed in between.
+
+        Returns:
+            The flattened observation after each action, and the reward of each.
         """

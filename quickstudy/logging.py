@@ -6,6 +6,7 @@ training seed; it is logged as its mean over the seeds and, if there are several
 
 import abc
 import importlib
+import math
 import time
 import uuid
 from collections.abc import Callable
@@ -115,13 +116,16 @@ class MLflowLogger(AbstractLogger):
 
 
 def scalars(env_steps: int, metrics: dict[str, list[float]]) -> dict[str, float]:
-    """``metrics`` as single numbers: ``name`` is the mean over the seeds, ``name/seed_i`` what seed i had."""
+    """``metrics`` as single numbers: ``name`` is the mean over the seeds, ``name/seed_i`` what seed i had.
+
+    What is not a number is left out: the return of an episode that no trial completed.
+    """
     numbers = {"env_steps": float(env_steps)}
     for name, values in metrics.items():
         numbers[name] = sum(values) / len(values)
         if len(values) > 1:
             numbers |= {f"{name}/seed_{seed}": float(value) for seed, value in enumerate(values)}
-    return numbers
+    return {name: number for name, number in numbers.items() if not math.isnan(number)}
 
 
 def _import_extra(name: str) -> ModuleType:

@@ -49,8 +49,10 @@ class LiveProgress:
             self._first, self._first_step = now, step
         elapsed = now - self._first
         speed = (step - self._first_step) * self._steps_per_update / elapsed if elapsed > 0 else 0.0
-        first, last = (float(np.mean(metrics[f"return_{name}"])) for name in ("first", "last"))
+        first, last, total = (float(np.mean(metrics[f"return_{name}"])) for name in ("first", "last", "total"))
         returns = f"return first {first:.2f} → last {last:.2f} episode"
+        if np.isnan(last):  # trials of training that are shorter than an episode complete none
+            returns = f"return {total:.2f} of a trial"
         status = f"{env_steps:,} env steps a seed · {speed:,.0f}/s in all · {returns}"
         self._bar.update(self._task, completed=step, status=status)
         if not self._console.is_terminal and (now - self._printed > PLAIN_SECONDS or step == self._num_steps):

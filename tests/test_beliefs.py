@@ -82,7 +82,7 @@ def test_every_trial_has_an_entry_and_its_first_stream_decides():
 
 
 def test_nothing_is_computed_where_nothing_can_be_said(monkeypatch):
-    monkeypatch.setattr(beliefs, "_before_blocks", lambda *_: pytest.fail("beliefs were computed"))
+    monkeypatch.setattr(beliefs, "_believed", lambda *_: pytest.fail("beliefs were computed"))
     trajectory = _trajectory(Counting(), 1.0, Budget(2, 3))
     assert belief_maps(RL2(width=4).learner, None, trajectory, GRID) == []
     assert belief_maps(Counting(), 1.0, trajectory, RandomMDP()) == []

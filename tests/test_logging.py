@@ -42,6 +42,11 @@ def test_mean_and_every_seed():
     assert scalars(100, METRICS) == LOGGED
 
 
+def test_the_return_of_an_episode_that_no_trial_completed_is_left_out():
+    nan = float("nan")
+    assert scalars(5, {"return_first": [nan, nan], "loss": [1.0]}) == {"env_steps": 5.0, "loss": 1.0}
+
+
 def test_one_seed_is_its_own_mean():
     assert scalars(7, {"return": [1.5]}) == {"env_steps": 7.0, "return": 1.5}
 

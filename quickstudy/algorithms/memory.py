@@ -85,6 +85,12 @@ def in_order(memory: Memory) -> Transitions:
     return jax.tree.map(lambda x: jnp.roll(x, -(memory.num_stored % capacity), axis=0), memory.transitions)
 
 
+def filled_rows(data: Transitions, num: int, *, key: Key[Array, ""]) -> Int[Array, " num"]:
+    """``num`` indices of transitions ``[C]`` that are not empty, with replacement; the empty ones come first."""
+    capacity, size = data.weight.shape[0], data.weight.sum().astype(jnp.int32)
+    return capacity - size + jax.random.randint(key, (num,), 0, size)
+
+
 def sample_returns(
     data: Transitions, num: int, *, num_steps: int, gamma: float, num_streams: int, key: Key[Array, ""]
 ) -> Transitions:
@@ -107,9 +113,8 @@ def sample_returns(
             not: learners sample there after they have remembered a block).
     """
     capacity = data.reward.shape[0]
-    size = data.weight.sum().astype(jnp.int32)
-    _require_some(size, "data", "transition: remember a block first")
-    start = capacity - size + jax.random.randint(key, (num,), 0, size)
+    _require_some(data.weight.sum(), "data", "transition: remember a block first")
+    start = filled_rows(data, num, key=key)
     rows = start[:, None] + num_streams * jnp.arange(num_steps)[None]
     inside = rows < capacity
     rows = jnp.minimum(rows, capacity - 1)
@@ -167,6 +172,6 @@ def draw_trials(store: TrialStore, num: int, *, key: Key[Array, ""]) -> Transiti
     return jax.tree.map(lambda x: x[index], store.transitions)
 
 
-def _require_some(size: Int[Array, ""], name: str, what: str) -> None:
+def _require_some(size: Array, name: str, what: str) -> None:
     if not isinstance(size, Tracer) and int(size) == 0:
         raise InvalidArgument(f"{name} holds no {what}")

@@ -1,5 +1,6 @@
 """The inner model: how the state changes, what a step pays, and whether the task goes on, with their uncertainty."""
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from jaxtyping import Array, Float, Key
 
 from quickstudy.algorithms.memory import Transitions
 from quickstudy.nets.features import num_obs_features
-from quickstudy.nets.init import RELU, normal_linear
+from quickstudy.nets.init import RELU, deviating_linear, drawn
 from quickstudy.types import Action, Spec
 
 LOG_STD = (-4.0, 1.0)
@@ -78,18 +79,22 @@ class InnerModel(eqx.Module):
     action_shape: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(self, spec: Spec, *, width: int, depth: int, key: Key[Array, ""]):
-        k_motion, k_outcome = jax.random.split(key)
         num_obs = num_obs_features(spec)
         num_in = num_obs + num_action_features(spec)
-        self.motion = _layers(num_in, 2 * num_obs, width, depth, k_motion)
-        self.outcome = _layers(num_in + num_obs, 3, width, depth, k_outcome)
+        motion, outcome = _layers(num_in, 2 * num_obs, width, depth), _layers(num_in + num_obs, 3, width, depth)
+        self.motion, self.outcome = drawn((motion, outcome), key=key)
         self.num_actions, self.action_shape = spec.num_actions, spec.action.shape
 
     def predict(
         self, scale: Scale, obs: Float[Array, " F"], action: Action, next_obs: Float[Array, " F"] | None = None
     ) -> Prediction:
         """What the transition would be; reward and termination are those of ``next_obs``, or of where it leads."""
-        x = jnp.concatenate([(obs - scale.obs_mean) / scale.obs_std, action_features(action, self.num_actions)])
+        return self._predict(scale, obs, action_features(action, self.num_actions), next_obs)
+
+    def _predict(
+        self, scale: Scale, obs: Float[Array, " F"], action: Float[Array, " A"], next_obs: Float[Array, " F"] | None
+    ) -> Prediction:
+        x = jnp.concatenate([(obs - scale.obs_mean) / scale.obs_std, action])
         change, change_log_std = jnp.split(_run(self.motion, x), 2)
         if next_obs is None:
             next_obs = obs + scale.change_mean + scale.change_std * change
@@ -102,7 +107,13 @@ class InnerModel(eqx.Module):
         self, scale: Scale, obs: Float[Array, " F"], action: Action
     ) -> tuple[Float[Array, " F"], Float[Array, ""], Float[Array, ""]]:
         """The expected next observation and reward, and the probability that the task goes on: a planner's model."""
-        said = self.predict(scale, obs, action)
+        return self.step_by(scale, obs, action_features(action, self.num_actions))
+
+    def step_by(
+        self, scale: Scale, obs: Float[Array, " F"], action: Float[Array, " A"]
+    ) -> tuple[Float[Array, " F"], Float[Array, ""], Float[Array, ""]]:
+        """As `step`, by an action's `action_features`: what can be differentiated whatever the action is."""
+        said = self._predict(scale, obs, action, None)
         next_obs = obs + scale.change_mean + scale.change_std * said.change
         return next_obs, scale.reward_mean + scale.reward_std * said.reward, jax.nn.sigmoid(-said.end)
 
@@ -114,13 +125,30 @@ def transition_loss(model: InnerModel, scale: Scale, row: Transitions) -> tuple[
     arXiv:2203.09168, with β = ½): with plain likelihoods what is predicted badly is learned slowly.
     """
     said = model.predict(scale, row.obs, row.action, row.next_obs)
-    change = (row.next_obs - row.obs - scale.change_mean) / scale.change_std
-    reward = (row.reward - scale.reward_mean) / scale.reward_std
-    ended = 1.0 - row.discount
-    surprise = _gaussian(change, said.change, said.change_log_std).sum()
-    surprise += _gaussian(reward, said.reward, said.reward_log_std)
-    surprise += jax.nn.softplus(said.end) - ended * said.end
-    return surprise, jnp.mean(jnp.square(change - said.change))
+    return _missed(said, scale, row)
+
+
+def rollout_loss(model: InnerModel, scale: Scale, rows: Transitions) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Of transitions ``[k]`` that follow each other: means of `transition_loss`, each from where the last was thought
+    to lead.
+
+    The first is predicted from where it was; what comes after the end of an episode, or has no weight, does not count.
+    """
+
+    def step(
+        carry: tuple[Float[Array, " F"], Float[Array, ""]], row: Transitions
+    ) -> tuple[tuple[Float[Array, " F"], Float[Array, ""]], tuple[Array, Array, Array]]:
+        obs, counts = carry
+        counts = counts * row.weight
+        said = model.predict(scale, obs, row.action, row.next_obs)
+        surprise, error = _missed(said, scale, row._replace(obs=obs))
+        led = obs + scale.change_mean + scale.change_std * said.change
+        return (led, counts * (1.0 - row.last)), (counts * surprise, counts * error, counts)
+
+    first = rows.obs[0]
+    _, (surprise, error, counts) = jax.lax.scan(step, (first, jnp.ones(())), rows)
+    num = jnp.maximum(counts.sum(), 1.0)
+    return surprise.sum() / num, error.sum() / num
 
 
 def num_transition_numbers(spec: Spec) -> int:
@@ -150,6 +178,16 @@ def action_features(action: Action, num_actions: int | None) -> Float[Array, " A
     return jnp.ravel(action) if num_actions is None else jax.nn.one_hot(action, num_actions)
 
 
+def _missed(said: Prediction, scale: Scale, row: Transitions) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    change = (row.next_obs - row.obs - scale.change_mean) / scale.change_std
+    reward = (row.reward - scale.reward_mean) / scale.reward_std
+    ended = 1.0 - row.discount
+    surprise = _gaussian(change, said.change, said.change_log_std).sum()
+    surprise += _gaussian(reward, said.reward, said.reward_log_std)
+    surprise += jax.nn.softplus(said.end) - ended * said.end
+    return surprise, jnp.mean(jnp.square(change - said.change))
+
+
 def _gaussian(target: Array, mean: Array, log_std: Array) -> Array:
     likelihood = 0.5 * jnp.square(target - mean) * jnp.exp(-2 * log_std) + log_std
     return jax.lax.stop_gradient(jnp.exp(log_std)) * likelihood
@@ -160,11 +198,10 @@ def _bounded(x: Array) -> Array:
     return low + (high - low) * jax.nn.sigmoid(x)
 
 
-def _layers(num_in: int, num_out: int, width: int, depth: int, key: Key[Array, ""]) -> tuple[eqx.nn.Linear, ...]:
-    *keys, k_out = jax.random.split(key, depth + 1)
+def _layers(num_in: int, num_out: int, width: int, depth: int) -> tuple[eqx.nn.Linear, ...]:
     sizes = (num_in, *[width] * depth)
-    hidden = [normal_linear(n, m, scale=RELU, key=k) for n, m, k in zip(sizes[:-1], sizes[1:], keys, strict=True)]
-    return (*hidden, normal_linear(width, num_out, scale=0.01, key=k_out))
+    hidden = [deviating_linear(n, m, scale=RELU) for n, m in itertools.pairwise(sizes)]
+    return (*hidden, deviating_linear(width, num_out, scale=0.01))
 
 
 def _run(layers: tuple[eqx.nn.Linear, ...], x: Array) -> Array:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from quickstudy.nets.init import RELU, normal_linear
+from quickstudy.nets.init import RELU, deviating_linear, drawn
 
 
 class Evidence(NamedTuple):
@@ -50,12 +50,12 @@ class GaussianProductEncoder(eqx.Module):
     layers: tuple[eqx.nn.Linear, ...]
 
     def __init__(self, num_inputs: int, *, width: int, code_size: int, key: Key[Array, ""]):
-        k1, k2, k3 = jax.random.split(key, 3)
-        self.layers = (
-            normal_linear(num_inputs, width, scale=RELU, key=k1),
-            normal_linear(width, width, scale=RELU, key=k2),
-            normal_linear(width, 2 * code_size, scale=0.1, key=k3),
+        layers = (
+            deviating_linear(num_inputs, width, scale=RELU),
+            deviating_linear(width, width, scale=RELU),
+            deviating_linear(width, 2 * code_size, scale=0.1),
         )
+        self.layers = drawn(layers, key=key)
 
     def factor(self, x: Float[Array, " F"]) -> Evidence:
         """The evidence of one transition, given as numbers of about unit scale."""
@@ -64,10 +64,3 @@ class GaussianProductEncoder(eqx.Module):
         mean, precision = jnp.split(self.layers[-1](x), 2)
         precision = jax.nn.softplus(precision)
         return Evidence(precision, precision * mean)
-
-
-def divergence(one: Evidence, other: Evidence) -> Float[Array, ""]:
-    """Kullback-Leibler divergence of the posterior of ``other`` from that of ``one``, in nats."""
-    (mean, variance), (other_mean, other_variance) = one.posterior, other.posterior
-    ratio = variance / other_variance
-    return 0.5 * jnp.sum(ratio + jnp.square(mean - other_mean) / other_variance - 1.0 - jnp.log(ratio))

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
+from quickstudy.nets.init import deviating_linear, drawn
+
 
 class LinearHypernetwork(eqx.Module):
     """``Δ(c) = D c``: a change of every parameter of a target network, linear in a code c.
@@ -40,17 +42,16 @@ class LowRankHypernetwork(eqx.Module):
     right: PyTree
 
     def __init__(self, target: PyTree, code_size: int, *, width: int, rank: int, key: Key[Array, ""]):
-        k_trunk, k_factors = jax.random.split(key)
-        self.trunk = eqx.nn.Linear(code_size, width, key=k_trunk)
         arrays, structure = jax.tree.flatten(eqx.filter(target, eqx.is_inexact_array))
         heads, left, right = [], [], []
-        for x, k in zip(arrays, jax.random.split(k_factors, len(arrays)), strict=True):
+        for x in arrays:
             directions = min(rank, *x.shape) if x.ndim == 2 else x.shape[0]
             heads.append(jnp.zeros((directions, code_size + width)))
-            both = jax.random.normal(k, (directions, sum(x.shape))) if x.ndim == 2 else None
-            left.append(None if both is None else both[:, : x.shape[0]].T / math.sqrt(directions))
-            right.append(None if both is None else both[:, x.shape[0] :] / math.sqrt(x.shape[1]))
-        self.heads, self.left, self.right = (jax.tree.unflatten(structure, xs) for xs in (heads, left, right))
+            left.append(jnp.full((x.shape[0], directions), 1 / math.sqrt(directions)) if x.ndim == 2 else None)
+            right.append(jnp.full((directions, x.shape[1]), 1 / math.sqrt(x.shape[1])) if x.ndim == 2 else None)
+        self.heads = jax.tree.unflatten(structure, heads)
+        factors = tuple(jax.tree.unflatten(structure, xs) for xs in (left, right))
+        self.trunk, (self.left, self.right) = drawn((deviating_linear(code_size, width, scale=1.0), factors), key=key)
 
     def __call__(self, code: Float[Array, " C"]) -> PyTree:
         """The change of every parameter, a pytree like the target."""

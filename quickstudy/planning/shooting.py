@@ -29,6 +29,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from quickstudy.errors import InvalidArgument, require_counts, require_within, unknown
+from quickstudy.ops.random_action import random_action
 from quickstudy.types import Action
 
 Rule = Literal["shooting", "cem", "mppi"]
@@ -139,7 +140,7 @@ class GaussianProposal(AbstractProposal):
         return self.mean[0]
 
     def random_action(self, *, key: Key[Array, ""]) -> Float[Array, "*A"]:
-        return jax.random.uniform(key, self.mean.shape[1:], minval=-1.0)
+        return random_action(None, self.mean.shape[1:], key=key)
 
 
 class CategoricalProposal(AbstractProposal):
@@ -169,7 +170,7 @@ class CategoricalProposal(AbstractProposal):
         return jnp.argmax(self.probabilities[0]).astype(jnp.int32)
 
     def random_action(self, *, key: Key[Array, ""]) -> Action:
-        return jax.random.randint(key, (), 0, self.probabilities.shape[1], jnp.int32)
+        return random_action(self.probabilities.shape[1], (), key=key)
 
 
 class Planned(NamedTuple):

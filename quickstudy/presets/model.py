@@ -29,8 +29,15 @@ class Planned:
 
 PLANNED = {
     "rotated-point": Planned("rotated-point-navigation", {"horizon": 6}, 20, 200),
-    "cart-pole": Planned("cart-pole", {"horizon": 20}, 14, 300, 100, 64),
-    "pendulum": Planned("pendulum", {"horizon": 20, "correlation": 0.7}, 14, 300, 100, 64),
+    "cart-pole": Planned("cart-pole", {"horizon": 20, "num_iterations": 1}, 14, 300, 100, 48),
+    "swing-up": Planned(
+        "cart-pole-swing-up", {"horizon": 60, "num_iterations": 1, "correlation": 0.95}, 14, 300, 125, 32
+    ),
+    "pendulum": Planned("pendulum", {"horizon": 20, "num_iterations": 1, "correlation": 0.7}, 14, 300, 100, 48),
+    "mountain-car": Planned(
+        "mountain-car", {"horizon": 120, "num_iterations": 1, "spread": 0.8, "correlation": 0.95}, 14, 300, 150, 32
+    ),
+    "reacher": Planned("reacher", {"horizon": 12, "num_iterations": 1, "correlation": 0.7}, 20, 300, 0, 64),
 }
 
 MODEL_METHODS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -58,4 +65,25 @@ def _by_model(cell: str, name: str) -> Preset:
     )
 
 
-MODEL = {f"{cell}-{name}": _by_model(cell, name) for cell in PLANNED for name in MODEL_METHODS}
+BY_MEMORY = {"rotated-point": (100, 128), "pendulum": (70, 16)}
+"""Meta-updates of RL², and full trials in each: twenty times the environment steps of the methods with a model."""
+
+
+def _by_memory(cell: str) -> Preset:
+    """RL² in a family, at twenty times the environment steps."""
+    planned, (num_steps, num_tasks) = PLANNED[cell], BY_MEMORY[cell]
+    ppo = {"final_learning_rate": 1e-4, "anneal_steps": num_steps, "gamma": 0.99, "trace": 0.95, "num_minibatches": 8}
+    return Preset(
+        summary=f"RL² on {planned.family}, at twenty times the environment steps of planning through a learned model",
+        method="rl2",
+        family=planned.family,
+        num_steps=num_steps,
+        num_tasks=num_tasks,
+        num_test_tasks=planned.num_test_tasks,
+        method_options={"width": 32, "associative": True, "readout": 64, "ppo": ppo | {"entropy_weight": 0.01}},
+    )
+
+
+MODEL = {f"{cell}-{name}": _by_model(cell, name) for cell in PLANNED for name in MODEL_METHODS} | {
+    f"{cell}-rl2": _by_memory(cell) for cell in BY_MEMORY
+}

@@ -24,9 +24,8 @@ def document(title: str, body: str) -> str:
     """A whole page: style, the plotting library and the page's own scripts around ``body``."""
     from plotly.offline import get_plotlyjs  # a second of import that nothing else needs
 
-    scripts = "".join(
-        f"<script>{resource(name)}</script>" for name in ("plots.js", "scenes.js", "beliefs.js", "replay.js")
-    )
+    names = ("plots.js", "scenes.js", "beliefs.js", "predictions.js", "replay.js")
+    scripts = "".join(f"<script>{resource(name)}</script>" for name in names)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'

@@ -34,6 +34,11 @@ READ_BELIEFS = (
     "The maps below show what it believed of every state when that episode began: the value by knowledge of all tasks "
     "alone and with what this one has shown, both on one scale, and how uncertain the second one is."
 )
+READ_PREDICTIONS = (
+    "The lines below show where the agent's model of the task thought the first 50 actions of that episode would lead "
+    "(dashed), from its first observation and by what it knew then, and where they led (solid); under them is its "
+    "error one step ahead over the whole trial, where 1 is what predicting no change would err by."
+)
 READ_YARDSTICKS = (
     "Exact numbers, mean over the tasks of the split. The score is 0 for the floor (first row) and 100 % for the "
     "ceiling (last reference row)."
@@ -150,8 +155,9 @@ def _replay(evaluation: Evaluation, suffix: str, anchor: str) -> str:
     name = f"replay-data{anchor}"
     player = f'<div class="replay" data-replays="{escape(name)}"></div>{html.data_script(name, drawn)}'
     notes = [] if anchor else [READ_REPLAY]
-    if any("beliefs" in entry for entry in drawn):
-        notes.append(READ_BELIEFS)
+    for part, note in (("beliefs", READ_BELIEFS), ("predictions", READ_PREDICTIONS)):
+        if any(part in entry for entry in drawn):
+            notes.append(note)
     return html.section(f"replay{anchor}", title, player, reading=" ".join(notes))
 
 

@@ -33,19 +33,19 @@
     const stage = element("div", { className: "stage" });
     const rewards = element("div", { className: "rewards" });
     const strip = element("div", { className: "filmstrip" });
-    const maps = element("div", { className: "beliefs" });
+    const maps = element("div", { className: "beliefs" }), lines = element("div", { className: "predictions" });
     const legend = element("p", { className: "caption" });
     const buttons = element("div", { className: "buttons" }, play, previous, next);
     const controls = element("div", { className: "controls" },
       element("label", {}, element("span", { textContent: "Task" }), task), buttons, episodeRow.row, stepRow.row,
       element("div", { className: "reward-title", textContent: "Reward of each step" }), rewards, legend);
-    host.append(stage, controls, strip, maps);
+    host.append(stage, controls, strip, maps, lines);
 
     const replay = () => replays[now.task].replay;
     const scene = () => scenes[replay().kind];
     const episodes = () => scene().rewards(replay());
     const last = () => episodes()[now.episode].length;
-    let believed = null;
+    let explained = null;
 
     function show() {
       const all = episodes(), current = all[now.episode];
@@ -63,16 +63,18 @@
       previous.disabled = now.episode === 0;
       next.disabled = now.episode === all.length - 1;
       [...strip.children].forEach((frame, i) => frame.setAttribute("aria-pressed", i === now.episode));
-      believe();
+      explain();
     }
 
-    // Beliefs are those of an episode's start: drawn once for all of its steps.
-    function believe() {
-      const kept = replays[now.task].beliefs, shown = `${now.task}/${now.episode}`;
-      maps.hidden = !kept;
-      if (!kept || shown === believed) return;
-      believed = shown;
-      maps.replaceChildren(...beliefs.draw(kept, now.episode, scene().goal(replay())));
+    // Beliefs and predictions are those of an episode's start: drawn once for all of its steps.
+    function explain() {
+      const { beliefs: believed, predictions: predicted } = replays[now.task], shown = `${now.task}/${now.episode}`;
+      if (shown === explained) return;
+      explained = shown;
+      maps.hidden = !believed;
+      if (believed) maps.replaceChildren(...beliefs.draw(believed, now.episode, scene().goal(replay())));
+      lines.hidden = !predicted;
+      if (predicted) lines.replaceChildren(...predictions.draw(predicted, now.episode));
     }
 
     function describe(svg, label) {

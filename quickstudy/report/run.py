@@ -26,6 +26,9 @@ REQUIRED = (
     ("adapted", "last", "mean"),
 )
 
+# What an entry of replays.json may hold beside its replay, with what that cannot do without.
+BESIDE_REPLAYS = {"beliefs": ("limits", "episodes"), "predictions": ("errors", "starts", "episodes")}
+
 
 class Metrics(NamedTuple):
     """What training logged at its N iterations.
@@ -145,8 +148,10 @@ def _read_replays(path: Path) -> list[dict[str, Any]]:
     for i, entry in enumerate(replays):
         if not isinstance(entry, dict) or not isinstance(entry.get("replay"), dict) or "kind" not in entry["replay"]:
             raise QuickstudyError(f"{path}: entry {i} has no 'replay' with a 'kind': {REEVALUATE}")
-        if "beliefs" in entry and not {"limits", "episodes"} <= set(entry["beliefs"]):
-            raise QuickstudyError(f"{path}: the 'beliefs' of entry {i} have no 'limits' and 'episodes': {REEVALUATE}")
+        for part, names in BESIDE_REPLAYS.items():
+            if part in entry and not (isinstance(entry[part], dict) and set(names) <= set(entry[part])):
+                listed = " and ".join(map(repr, names))
+                raise QuickstudyError(f"{path}: the {part!r} of entry {i} have no {listed}: {REEVALUATE}")
     return replays
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from quickstudy.algorithms.memory import Transitions
-from quickstudy.nets.dynamics import LOG_STD, InnerModel, Scale, transition_loss, transition_numbers
+from quickstudy.nets.dynamics import LOG_STD, InnerModel, Scale, rollout_loss, transition_loss, transition_numbers
 from quickstudy.types import Spec
 
 DISCRETE = Spec(jax.ShapeDtypeStruct((2,), jnp.float32), jax.ShapeDtypeStruct((), jnp.int32), 3)
@@ -104,3 +104,30 @@ def test_a_transition_as_numbers():
         jnp.ones(()),
     )
     np.testing.assert_allclose(transition_numbers(SCALE, row, 3), [1, 1, 0, 0, 1, 1, 2, 2, 1], rtol=1e-5)
+
+
+def _rows(num, key=5):
+    keys = jax.random.split(jax.random.key(key), 3)
+    obs = jax.random.normal(keys[0], (num + 1, 2))
+    actions, ones = jnp.arange(num) % 3, jnp.ones(num)
+    return Transitions(obs[:-1], actions, jax.random.normal(keys[1], (num,)), obs[1:], ones, 0 * ones, ones)
+
+
+def test_losses_of_a_run_are_taken_where_the_model_thinks_it_is():
+    model, rows = _model(), _rows(3)
+    row = lambda i: jax.tree.map(lambda x: x[i], rows)
+    obs, expected = rows.obs[0], []
+    for i in range(3):
+        expected.append(transition_loss(model, SCALE, row(i)._replace(obs=obs)))
+        obs, _, _ = model.step(SCALE, obs, rows.action[i])
+    means = np.mean(expected, axis=0)
+    np.testing.assert_allclose(rollout_loss(model, SCALE, rows), means, rtol=1e-4)
+    alone = jax.tree.map(lambda x: x[:1], rows)
+    np.testing.assert_allclose(rollout_loss(model, SCALE, alone), expected[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("change", [{"last": jnp.array([0.0, 1.0, 0.0])}, {"weight": jnp.array([1.0, 1.0, 0.0])}])
+def test_a_run_ends_with_the_episode_or_the_data(change):
+    model, rows = _model(), _rows(3)._replace(**change)
+    two = jax.tree.map(lambda x: x[:2], rows)
+    np.testing.assert_allclose(rollout_loss(model, SCALE, rows), rollout_loss(model, SCALE, two), rtol=1e-5)

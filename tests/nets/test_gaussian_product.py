@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from quickstudy.nets.gaussian_product import Evidence, GaussianProductEncoder, divergence
+from quickstudy.nets.gaussian_product import Evidence, GaussianProductEncoder
 
 
 def _encoder():
@@ -49,10 +49,3 @@ def test_evidence_may_fade():
     mean, variance = evidence.posterior
     np.testing.assert_allclose(variance, [1 / 3, 1 / 2])
     np.testing.assert_allclose(mean, [0.5 / 3, -0.5])
-
-
-def test_the_divergence_by_hand():
-    # N(1, 1/4) from N(0, 1): ½ (1/4 + 1 − 1 + log 4).
-    one = Evidence(jnp.asarray([3.0]), jnp.asarray([4.0]))
-    np.testing.assert_allclose(divergence(one, Evidence.none(1)), 0.5 * (0.25 + np.log(4)), rtol=1e-6)
-    assert divergence(one, one) == 0

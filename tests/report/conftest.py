@@ -187,22 +187,55 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+def add_beside(make: Callable[[dict[str, Any]], dict[str, Any]], run: Path, split: str) -> list[dict[str, Any]]:
+    """Put what ``make`` makes of a replay beside all of them but the last."""
+    file = run / "evaluation" / split / "replays.json"
+    replays = json.loads(file.read_text())
+    for entry in replays[:-1]:
+        entry |= make(entry["replay"])
+    file.write_text(json.dumps(replays))
+    return replays
+
+
 @pytest.fixture
 def add_beliefs() -> Callable[..., list[dict[str, Any]]]:
     """Put beliefs beside all replays but the last: maps of 3 × 3 cells, whose values grow by 1 an episode."""
 
-    def add(run: Path, split: str = "test") -> list[dict[str, Any]]:
-        file = run / "evaluation" / split / "replays.json"
-        replays = json.loads(file.read_text())
-        for entry in replays[:-1]:
-            limits = [0.0, 5.0] if entry["replay"]["kind"] == "grid" else [-1.25, 1.25]
-            known = np.arange(9.0).reshape(3, 3) - 1
-            episodes = [
-                {"knowledge": known.tolist(), "adapted": (known + e).tolist(), "uncertainty": (known + 1).tolist()}
-                for e in range(4)
-            ]
-            entry["beliefs"] = {"limits": limits, "episodes": episodes}
-        file.write_text(json.dumps(replays))
-        return replays
+    def beliefs(replay: dict[str, Any]) -> dict[str, Any]:
+        limits = [0.0, 5.0] if replay["kind"] == "grid" else [-1.25, 1.25]
+        known = np.arange(9.0).reshape(3, 3) - 1
+        episodes = [
+            {"knowledge": known.tolist(), "adapted": (known + e).tolist(), "uncertainty": (known + 1).tolist()}
+            for e in range(4)
+        ]
+        return {"beliefs": {"limits": limits, "episodes": episodes}}
 
-    return add
+    return lambda run, split="test": add_beside(beliefs, run, split)
+
+
+@pytest.fixture
+def add_predictions() -> Callable[..., list[dict[str, Any]]]:
+    """Put predictions beside all replays but the last: of 4 episodes of 4 steps, whose errors fall tenfold an episode.
+
+    Component i of the observation goes from i to i + 1 and is predicted to do so a quarter above; a step of the second
+    episode is not finite. The reward is always 1, and predicted as what the episode's number is.
+    """
+
+    def predictions(num_components: int) -> dict[str, Any]:
+        ramp = np.linspace(0, 1, 5)[:, None] + np.arange(float(num_components))
+        episodes = [
+            {
+                "observed": ramp.tolist(),
+                "predicted": (ramp + 0.25).tolist(),
+                "rewards": [1.0] * 4,
+                "predicted_rewards": [float(e + 1)] * 4,
+            }
+            for e in range(4)
+        ]
+        episodes[1]["predicted"][2] = [None] * num_components
+        errors = [10.0**-e for e in range(4) for _ in range(4)]
+        return {"errors": [None, *errors[1:]], "starts": [0, 4, 8, 12], "episodes": episodes}
+
+    return lambda run, split="test", num_components=2: add_beside(
+        lambda replay: {"predictions": predictions(num_components)}, run, split
+    )

@@ -23,7 +23,7 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
 )
 
-AddBeliefs = Callable[..., list[dict[str, Any]]]
+AddBeside = Callable[..., list[dict[str, Any]]]
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None or CHROMEDRIVER is None, reason="needs chromium and chromedriver, which are not installed"
@@ -204,9 +204,7 @@ return [(star.x + star.width / 2 - view.x) / view.width, (star.y + star.height /
 
 
 @pytest.mark.parametrize("kind", ["grid", "plane"])
-def test_beliefs_follow_the_episode(
-    browser: Browser, make_run: Callable[..., Path], add_beliefs: AddBeliefs, kind: str
-):
+def test_beliefs_follow_the_episode(browser: Browser, make_run: Callable[..., Path], add_beliefs: AddBeside, kind: str):
     run = make_run(kind=kind)
     replays = add_beliefs(run)
     page = write_report(run)
@@ -234,16 +232,17 @@ def test_beliefs_follow_the_episode(
     assert_quiet(browser, page)
 
 
-def test_a_run_without_beliefs_has_no_maps(browser: Browser, make_run: Callable[..., Path]):
+def test_a_run_without_beliefs_and_predictions_draws_none(browser: Browser, make_run: Callable[..., Path]):
     page = write_report(make_run())
     browser.open(page)
     assert browser.run(MAPS) == []
-    assert browser.run("return document.querySelector('.beliefs').hidden") is True
+    hidden = "return ['.beliefs', '.predictions'].map((part) => document.querySelector(part).hidden)"
+    assert browser.run(hidden) == [True, True]
     assert_quiet(browser, page)
 
 
 def test_beliefs_follow_the_theme_and_fit_a_phone(
-    browser: Browser, make_run: Callable[..., Path], add_beliefs: AddBeliefs
+    browser: Browser, make_run: Callable[..., Path], add_beliefs: AddBeside
 ):
     run = make_run(splits=("test", "ood"))
     add_beliefs(run)
@@ -260,6 +259,102 @@ def test_beliefs_follow_the_theme_and_fit_a_phone(
     assert browser.run(fill_of_uncertainty) != dark
     browser.open(page, scheme="light")
     assert browser.run(fill) != dark
+    assert_quiet(browser, page)
+
+
+LINES = """
+const charts = [...document.querySelectorAll('.predictions:not([hidden]) svg')];
+return charts.map((chart) => chart.getAttribute('aria-label'));
+"""
+# Of every chart the points of its lines, which are cut into runs.
+PATHS = """
+const points = (run) => run.split('L').slice(1).map((point) => point.split(',').map(Number));
+const runs = (path) => path.getAttribute('d').split('M').slice(1).map(points);
+return [...document.querySelectorAll('.predictions svg')].map((chart) => [...chart.querySelectorAll('path')].map(runs));
+"""
+
+
+def test_predictions_follow_the_episode(browser: Browser, make_run: Callable[..., Path], add_predictions: AddBeside):
+    run = make_run()
+    add_predictions(run)
+    page = write_report(run)
+    browser.open(page)
+    steps = "in the first 4 steps of episode 1: what happened, from"
+    assert browser.run(LINES) == [
+        f"Observation 1 {steps} 0 to 1, and what was predicted",
+        f"Observation 2 {steps} 1 to 2, and what was predicted",
+        f"Reward {steps} 1 to 1, and what was predicted",
+        "Model error, one step ahead, at each of the 16 steps of the trial; its median is 1 in episode 1",
+    ]
+    first, second, reward, errors = browser.run(PATHS)
+    # Real values span [0, 1] and predicted ones end at 1.25: heights 38 to 2 of a picture of 40.
+    y = lambda value: 2 + 36 * (1.25 - value) / 1.25
+    times, values = 25 * np.arange(5), np.linspace(0, 1, 5)
+    for chart in (first, second):
+        [[real], [predicted]] = chart
+        np.testing.assert_allclose(real, np.column_stack([times, y(values)]))
+        np.testing.assert_allclose(predicted, np.column_stack([times, y(values + 0.25)]))
+    # The reward is 1 throughout, and predictions that are more than half as much above it leave the picture.
+    level = lambda value: 2 + 36 * (1.5 - value) / 0.5
+    np.testing.assert_allclose(reward[0][0], [[x, level(1)] for x in times[1:]])
+    np.testing.assert_allclose(reward[1][0], [[x, level(1)] for x in times[1:]])
+    # Errors of 1 to 0.001 fill three decades; the first is not known.
+    [[line]] = errors
+    heights = np.repeat([0, 40 / 3, 80 / 3, 40], 4)
+    np.testing.assert_allclose(line, np.column_stack([6.25 * (np.arange(16) + 0.5), heights])[1:], atol=1e-6)
+    assert browser.run("return document.querySelector('.predictions .ticks').textContent") == "10.10.0110−3"
+    assert browser.run("return document.querySelectorAll('.predictions .border').length") == 3
+
+    click(browser, ".next")
+    assert browser.run(LINES)[-1].endswith("its median is 0.1 in episode 2")
+    first, *_, reward, errors = browser.run(PATHS)
+    assert [len(run) for run in first[1]] == [2, 2]
+    np.testing.assert_allclose(reward[1][0], [[x, level(2)] for x in times[1:]])
+    [shown] = browser.run("return [...document.querySelectorAll('.predictions .cell')].map((e) => e.getAttribute('x'))")
+    assert shown == "25"
+    # The last task has no predictions.
+    browser.run("const t = document.querySelector('.task'); t.value = 2; t.dispatchEvent(new Event('change'));")
+    assert browser.run(LINES) == []
+    assert_quiet(browser, page)
+
+
+def test_no_more_components_are_drawn_than_can_be_read(
+    browser: Browser, make_run: Callable[..., Path], add_predictions: AddBeside
+):
+    run = make_run()
+    replays = add_predictions(run, num_components=11)
+    replays[0]["predictions"]["errors"] = [None] * 16
+    (run / "evaluation/test/replays.json").write_text(json.dumps(replays))
+    page = write_report(run)
+    browser.open(page)
+    titles = "return [...document.querySelectorAll('.predictions b')].map((e) => e.textContent)"
+    assert browser.run(titles) == [*(f"Observation {i} of 11" for i in range(1, 9)), "Reward"]
+    assert_quiet(browser, page)
+
+
+def test_predictions_follow_the_theme_and_fit_a_phone(
+    browser: Browser, make_run: Callable[..., Path], add_predictions: AddBeside
+):
+    run = make_run(splits=("test", "ood"))
+    add_predictions(run)
+    add_predictions(run, "ood")
+    page = write_report(run)
+    strokes = """
+    const lines = ['real', 'predicted', 'unchanged'].map((name) => document.querySelector(`.line.${name}`));
+    return lines.map((line) => getComputedStyle(line).stroke);
+    """
+    browser.open(page, width=375, scheme="dark")
+    assert browser.run("return document.documentElement.scrollWidth") <= 375
+    assert len(browser.run(LINES)) == 8
+    inside = """
+    const parts = [...document.querySelectorAll('.predictions figure *:not(path)')];
+    return parts.every((part) => part.getBoundingClientRect().right <= 375);
+    """
+    assert browser.run(inside)
+    dark = browser.run(strokes)
+    assert len(set(dark)) == 3
+    browser.open(page, scheme="light")
+    assert not set(browser.run(strokes)) & set(dark)
     assert_quiet(browser, page)
 
 

@@ -12,11 +12,10 @@ import pytest
 
 from quickstudy.errors import InvalidArgument, QuickstudyError
 from quickstudy.report import write_report
-from quickstudy.report.page import READ_BELIEFS
+from quickstudy.report.page import READ_BELIEFS, READ_PREDICTIONS
 from quickstudy.report.run import read_run
 
 MakeRun = Callable[..., Path]
-AddBeliefs = Callable[..., list[dict[str, Any]]]
 
 
 def page(run: Path) -> str:
@@ -204,24 +203,37 @@ def test_long_training_is_thinned_to_averages(make_run: MakeRun):
     np.testing.assert_allclose(mean["y"], by_three, rtol=1e-4)
 
 
-def test_beliefs_are_explained_where_there_are_some(make_run: MakeRun, add_beliefs: AddBeliefs):
-    run = make_run(splits=("test", "ood"))
-    assert READ_BELIEFS not in page(run)
-    add_beliefs(run, "ood")
+BESIDE = [
+    ("add_beliefs", "beliefs", READ_BELIEFS, "episodes", "'limits' and 'episodes'"),
+    ("add_predictions", "predictions", READ_PREDICTIONS, "errors", "'errors' and 'starts' and 'episodes'"),
+]
+
+
+@pytest.mark.parametrize(("fixture", "note"), [(fixture, note) for fixture, _, note, *_ in BESIDE])
+def test_what_the_agent_thought_is_explained_where_it_is_known(make_run: MakeRun, request, fixture: str, note: str):
+    run, add = make_run(splits=("test", "ood")), request.getfixturevalue(fixture)
+    assert note not in page(run)
+    add(run, "ood")
     text = page(run)
-    assert text.count(READ_BELIEFS) == 1
-    assert text.index('id="replay-ood"') < text.index(READ_BELIEFS)
-    add_beliefs(run)
-    assert page(run).count(READ_BELIEFS) == 2
+    assert text.count(note) == 1
+    assert text.index('id="replay-ood"') < text.index(note)
+    add(run)
+    assert page(run).count(note) == 2
 
 
-def test_beliefs_without_maps_are_refused(make_run: MakeRun, add_beliefs: AddBeliefs):
+@pytest.mark.parametrize(("fixture", "part", "lost", "named"), [(f, part, lost, n) for f, part, _, lost, n in BESIDE])
+def test_what_is_beside_a_replay_is_refused_in_parts(
+    make_run: MakeRun, request, fixture: str, part: str, lost: str, named: str
+):
     run = make_run()
-    replays = add_beliefs(run)
-    del replays[1]["beliefs"]["episodes"]
-    (run / "evaluation/test/replays.json").write_text(json.dumps(replays))
-    with pytest.raises(QuickstudyError, match="the 'beliefs' of entry 1 have no 'limits' and 'episodes'"):
-        write_report(run)
+    replays = request.getfixturevalue(fixture)(run)
+    file = run / "evaluation/test/replays.json"
+    del replays[1][part][lost]
+    for damaged in (replays[1][part], None, [1]):
+        replays[1][part] = damaged
+        file.write_text(json.dumps(replays))
+        with pytest.raises(QuickstudyError, match=f"the '{part}' of entry 1 have no {named}: run"):
+            write_report(run)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,9 @@
 """Uniformly random actions: the floor of every comparison."""
 
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from quickstudy.learner import AbstractLearner
+from quickstudy.ops.random_action import random_action
 from quickstudy.types import Action, Info, Spec, TimeStep, Trajectory
 
 
@@ -35,9 +34,7 @@ class RandomLearner(AbstractLearner[None, None, tuple[()]]):
     ) -> tuple[Action, tuple[()], None]:
         """One uniform draw."""
         del params, state, timestep
-        if self.num_actions is None:
-            return jax.random.uniform(key, self.action_shape, minval=-1.0), carry, None
-        return jax.random.randint(key, (), 0, self.num_actions, jnp.int32), carry, None
+        return random_action(self.num_actions, self.action_shape, key=key), carry, None
 
     def update(self, params: None, state: None, trajectory: Trajectory, *, key: Key[Array, ""]) -> tuple[None, Info]:
         """Learn nothing."""

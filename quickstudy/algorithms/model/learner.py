@@ -1,21 +1,22 @@
 """The agent of every method that has a model of the task: it plans through the model, and the model adapts."""
 
 import abc
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key, PyTree
+from jaxtyping import Array, Bool, Float, Key, Num, PyTree
 
 from quickstudy.errors import InvalidArgument, require_counts, require_within
 from quickstudy.family import AbstractFamily
-from quickstudy.learner import AbstractLearner
+from quickstudy.learner import AbstractPredictingLearner, CarryT
 from quickstudy.nets.dynamics import InnerModel, Scale
 from quickstudy.nets.features import flat_obs
 from quickstudy.planning.shooting import AbstractProposal, Planner, plan, plan_return
-from quickstudy.types import Action, Budgets, Info, TimeStep, Trajectory
+from quickstudy.types import Action, Budgets, Info, Obs, TimeStep, Trajectory
 
 
 class AbstractMetaModel(eqx.Module):
@@ -43,6 +44,13 @@ class TaskState(NamedTuple):
     known: PyTree
 
 
+class TaskBehaviour(NamedTuple):
+    """A policy of one task, from an observation to an action, and its value, to what it will earn."""
+
+    action: Callable[[Float[Array, " F"]], Action]
+    value: Callable[[Float[Array, " F"]], Float[Array, ""]]
+
+
 class AbstractTaskModel(eqx.Module, Generic[MetaModelT, KnownT]):
     """How the inner models of a task come about: what a method does in a task beside planning."""
 
@@ -56,8 +64,46 @@ class AbstractTaskModel(eqx.Module, Generic[MetaModelT, KnownT]):
     ) -> tuple[TaskState, Info]:
         """After one more block ``[T, N, ...]``."""
 
+    def behaviour(self, params: ModelParams[MetaModelT], state: TaskState) -> TaskBehaviour | None:
+        """What was learned in models like that of the task; None for methods that learn nothing there."""
+        del params, state
+        return None
 
-class PlanningLearner(AbstractLearner[ModelParams, TaskState, AbstractProposal]):
+
+class AbstractModelLearner(AbstractPredictingLearner[ModelParams, TaskState, CarryT]):
+    """Has models of the task, which adapt to it; how it acts is left open."""
+
+    model: eqx.AbstractVar[AbstractTaskModel]
+    """How the models come about."""
+
+    def init(self, params: ModelParams, *, key: Key[Array, ""]) -> TaskState:
+        """The models before the task has shown anything."""
+        return self.model.init(params, key=key)
+
+    def update(
+        self, params: ModelParams, state: TaskState, trajectory: Trajectory, *, key: Key[Array, ""]
+    ) -> tuple[TaskState, Info]:
+        """Let the models adapt to one block ``[T, N, ...]``."""
+        del key
+        return self.model.update(params, state, trajectory)
+
+    def predict(
+        self, params: ModelParams, state: TaskState, obs: Obs, actions: Num[Array, "H ..."]
+    ) -> tuple[Float[Array, "H F"], Float[Array, " H"]]:
+        """The mean over the models of what each expects, step by step from where it thought the last one led."""
+
+        def in_one(model: InnerModel) -> tuple[Float[Array, "H F"], Float[Array, " H"]]:
+            def step(obs: Float[Array, " F"], action: Action) -> tuple[Array, tuple[Array, Array]]:
+                next_obs, reward, _ = model.step(params.scale, obs, action)
+                return next_obs, (next_obs, reward)
+
+            return jax.lax.scan(step, flat_obs(obs), actions)[1]
+
+        next_obs, rewards = eqx.filter_vmap(in_one)(state.ensemble)
+        return next_obs.mean(axis=0), rewards.mean(axis=0)
+
+
+class PlanningLearner(AbstractModelLearner[AbstractProposal]):
     """Plans through the task's models, each plan scored by the mean of what it returns in them.
 
     The carry is the plan to go on from; `aux` says whether every candidate had to be discarded.
@@ -69,12 +115,12 @@ class PlanningLearner(AbstractLearner[ModelParams, TaskState, AbstractProposal])
     """How it plans."""
     optimism: float = 0.0
     """Standard deviations over the ensemble that are added to a plan's mean return."""
+    ends_with_value: bool = False
+    """Whether a plan counts what the value that was learned in models says of its end."""
     epsilon: float = 0.0
     """Share of random actions."""
-
-    def init(self, params: ModelParams, *, key: Key[Array, ""]) -> TaskState:
-        """The models before the task has shown anything."""
-        return self.model.init(params, key=key)
+    policy_share: float = 0.0
+    """Share of the other actions that are those of the policy that was learned in models."""
 
     def init_carry(self, params: ModelParams) -> AbstractProposal:
         """No plan."""
@@ -90,31 +136,60 @@ class PlanningLearner(AbstractLearner[ModelParams, TaskState, AbstractProposal])
         *,
         key: Key[Array, ""],
     ) -> tuple[Action, AbstractProposal, Bool[Array, ""]]:
-        """The first action of the best plan found, or with ε any."""
-        k_plan, k_explore, k_random = jax.random.split(key, 3)
+        """The first action of the best plan found, or in their shares what the policy does, or any."""
+        k_plan, k_explore, k_random, k_policy = jax.random.split(key, 4)
         fresh = self.init_carry(params)
         start = jax.tree.map(lambda new, old: jnp.where(timestep.first, new, old), fresh, carry)
         obs = flat_obs(timestep.obs)
+        terminal_value = learned_behaviour(self.model, params, state).value if self.ends_with_value else None
 
         def score(candidate: Array) -> Float[Array, ""]:
             def in_one(model: InnerModel) -> Float[Array, ""]:
                 step = lambda obs, action: model.step(params.scale, obs, action)
-                return plan_return(step, obs, candidate, gamma=self.planner.gamma)
+                return plan_return(step, obs, candidate, gamma=self.planner.gamma, terminal_value=terminal_value)
 
             returns = eqx.filter_vmap(in_one)(state.ensemble)
             return returns.mean() + self.optimism * returns.std()
 
         planned = plan(score, start, self.planner, key=k_plan)
+        action = planned.action
+        if self.policy_share:
+            follows = jax.random.bernoulli(k_policy, self.policy_share)
+            action = jnp.where(follows, learned_behaviour(self.model, params, state).action(obs), action)
         random = jax.random.bernoulli(k_explore, self.epsilon)
-        action = jnp.where(random, fresh.random_action(key=k_random), planned.action)
+        action = jnp.where(random, fresh.random_action(key=k_random), action)
         return action, planned.proposal.shifted(self.planner), planned.failed
 
-    def update(
-        self, params: ModelParams, state: TaskState, trajectory: Trajectory, *, key: Key[Array, ""]
-    ) -> tuple[TaskState, Info]:
-        """Let the models adapt to one block ``[T, N, ...]``."""
+
+class PolicyLearner(AbstractModelLearner[tuple[()]]):
+    """Acts by the policy that was learned in models, which costs as little as a network; the models still adapt."""
+
+    model: AbstractTaskModel
+    """How the models come about."""
+
+    def init_carry(self, params: ModelParams) -> tuple[()]:
+        """Nothing is carried."""
+        del params
+        return ()
+
+    def act(
+        self, params: ModelParams, state: TaskState, carry: tuple[()], timestep: TimeStep, *, key: Key[Array, ""]
+    ) -> tuple[Action, tuple[()], Bool[Array, ""]]:
+        """What the policy does; no plan can have failed."""
         del key
-        return self.model.update(params, state, trajectory)
+        return learned_behaviour(self.model, params, state).action(flat_obs(timestep.obs)), carry, jnp.zeros((), bool)
+
+
+def learned_behaviour(model: AbstractTaskModel, params: ModelParams, state: TaskState) -> TaskBehaviour:
+    """The policy and the value that were learned in models.
+
+    Raises:
+        InvalidArgument: the method learned none.
+    """
+    behaviour = model.behaviour(params, state)
+    if behaviour is None:
+        raise InvalidArgument("no policy and no value were learned in models: only MML does, with imagination.horizon")
+    return behaviour
 
 
 class Acting(eqx.Module):
@@ -126,6 +201,8 @@ class Acting(eqx.Module):
     """Steps between two updates of the model; 0 for one episode of the family."""
     optimism: float = 0.0
     """Standard deviations over the ensemble that are added to a plan's mean return: exploration while it disagrees."""
+    ends_with_value: bool = False
+    """Whether a plan counts what the value that was learned in models says of its end; not in meta-training."""
     epsilon: float = 0.3
     """Share of random actions in the trials of meta-training."""
     train_candidates: int = 32
@@ -140,13 +217,13 @@ class Acting(eqx.Module):
 
     def learner(self, model: AbstractTaskModel) -> PlanningLearner:
         """What acts in a task."""
-        return PlanningLearner(model, self.planner, self.optimism)
+        return PlanningLearner(model, self.planner, self.optimism, self.ends_with_value)
 
     def explorer(self, model: AbstractTaskModel) -> PlanningLearner:
         """What acts in meta-training: cheaper plans, and random actions."""
         elites = min(self.planner.num_elites, self.train_candidates)
         planner = replace(self.planner, num_candidates=self.train_candidates, num_iterations=1, num_elites=elites)
-        return PlanningLearner(model, planner, self.optimism, self.epsilon)
+        return PlanningLearner(model, planner, self.optimism, epsilon=self.epsilon)
 
     def budgets(self, family: AbstractFamily) -> Budgets:
         """The family's trial in blocks of ``block_length``, and as much of it in training as ``train_length`` says.

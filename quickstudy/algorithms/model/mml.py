@@ -13,7 +13,7 @@ corrected on the task's latest transitions, and the agent follows the plan that 
 m, ρ (`GaussianProductEncoder`) and H (`LowRankHypernetwork`) are trained on stored trials of many tasks: a stretch of a
 trial is the context D, other transitions D' of it are to be predicted (neural processes, Garnelo et al. 2018)::
 
-    loss  =  mean_{d ∈ D'} −log p(d | H(c)) + KL(q(c | D ∪ D') ‖ q(c | D)) / |D'|,        c ~ q(c | D ∪ D')
+    loss  =  mean_{d ∈ D'} −log p(d | H(c)),        c ~ q(c | D)
 
 The idea is the article's that the project starts from; its parts: Rakelly et al. 2019, arXiv:1903.08254 (product of
 Gaussians), Beck et al. 2022, arXiv:2210.11348 (Bias-HyperInit), Chua et al. 2018, arXiv:1805.12114 (probabilistic
@@ -28,43 +28,51 @@ Differs from the paper:
    between tasks is then left to the dynamics.
 4. Data of meta-training are collected by the planner itself, with random actions among its own, and all that is stored
    is learned from: the method is off-policy, and takes few environment steps.
-5. The correction is not differentiated through: the generated weights are trained to be right without it.
+5. Codes are drawn by the context alone, and there is no divergence between posteriors in the loss, as PEARL and neural
+   processes have it: with it some training runs learned to take some transitions for no evidence at all.
+6. The correction is not differentiated through: the generated weights are trained to be right without it.
 """
 
 import math
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from quickstudy.algorithms.memory import Memory, Transitions, transitions_of
+from quickstudy.algorithms.memory import Memory, Transitions, filled_rows, transitions_of
+from quickstudy.algorithms.model.imagination import Behaviour, Imagination
 from quickstudy.algorithms.model.learner import (
     AbstractMetaModel,
     AbstractTaskModel,
     Acting,
     ModelParams,
     PlanningLearner,
+    PolicyLearner,
+    TaskBehaviour,
     TaskState,
 )
 from quickstudy.algorithms.model.parts import (
     Correction,
     Fitting,
     ModelNetwork,
-    ensemble_loss,
     memory_for,
-    random_rows,
+    random_runs,
     random_stretch,
     remember_latest,
 )
-from quickstudy.errors import require_counts, require_within
+from quickstudy.errors import InvalidArgument, require_counts, require_within, unknown
 from quickstudy.family import AbstractFamily
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
-from quickstudy.nets.dynamics import InnerModel, Scale, num_transition_numbers, transition_numbers
-from quickstudy.nets.gaussian_product import Evidence, GaussianProductEncoder, divergence
+from quickstudy.nets.dynamics import InnerModel, Scale, num_transition_numbers, rollout_loss, transition_numbers
+from quickstudy.nets.gaussian_product import Evidence, GaussianProductEncoder
 from quickstudy.nets.hyper import LowRankHypernetwork
 from quickstudy.types import Budgets, Info, Spec, Trajectory, Trial
+
+POLICY_SHARE = 0.5
+"""Share of the actions of meta-training that are the policy's, where one is learned."""
 
 
 class MetaModel(AbstractMetaModel):
@@ -73,6 +81,7 @@ class MetaModel(AbstractMetaModel):
     encoder: GaussianProductEncoder
     base: InnerModel
     hyper: LowRankHypernetwork
+    behaviour: Behaviour | None
 
     def generate(self, codes: Float[Array, "E C"]) -> InnerModel:
         """The ensemble of a task, each member by a code of its own."""
@@ -104,8 +113,8 @@ class GeneratedModel(AbstractTaskModel[MetaModel, Known]):
 
     adapts: bool = True
     """False for the un-adapted model: the code is drawn from the prior, in training too, and nothing is corrected."""
-    decay: float = 1.0
-    """What evidence is worth a step later: below 1 where a task may change."""
+    decay: float = 0.98
+    """What evidence is worth a step later. Below 1 there is never more of it than in training, and tasks may change."""
     correction: Correction = Correction()
     """Gradient steps from what was generated."""
 
@@ -129,14 +138,33 @@ class GeneratedModel(AbstractTaskModel[MetaModel, Known]):
         evidence = faded.plus(params.meta.evidence(params.scale, new))
         generated = params.meta.generate(drawn(evidence, state.known.draws))
         ensemble = self.correction(generated, params.scale, memory.transitions)
-        width = jnp.sqrt(evidence.posterior[1]).mean()
-        return TaskState(ensemble, Known(evidence, state.known.draws, memory)), {"width": width}
+        return TaskState(ensemble, Known(evidence, state.known.draws, memory)), {"width": width_of(evidence)}
+
+    def behaviour(self, params: ModelParams[MetaModel], state: TaskState) -> TaskBehaviour | None:
+        """The policy and the value, given what is known of the task."""
+        learned, scale, known = params.meta.behaviour, params.scale, beliefs(state.known.evidence)
+        if learned is None:
+            return None
+        return TaskBehaviour(
+            lambda obs: learned.action(scale, obs, known), lambda obs: learned.value(scale, obs, known)
+        )
 
 
 def drawn(evidence: Evidence, draws: Float[Array, "E C"]) -> Float[Array, "E C"]:
     """Codes from the posterior, by standard normal ``draws``."""
     mean, variance = evidence.posterior
     return mean[None] + jnp.sqrt(variance)[None] * draws
+
+
+def width_of(evidence: Evidence) -> Float[Array, ""]:
+    """The posterior's standard deviation, averaged over the numbers of the code: 1 before any data."""
+    return jnp.sqrt(evidence.posterior[1]).mean()
+
+
+def beliefs(evidence: Evidence) -> Float[Array, " Z"]:
+    """Mean and standard deviation of the code: what a policy is told of the task."""
+    mean, variance = evidence.posterior
+    return jnp.concatenate([mean, jnp.sqrt(variance)])
 
 
 class MML(AbstractMetaAlgorithm):
@@ -146,7 +174,7 @@ class MML(AbstractMetaAlgorithm):
     """The inner models."""
     code_size: int = 8
     """C, numbers in the code of a task."""
-    encoder_width: int = 64
+    encoder_width: int = 32
     """Units in a layer of the encoder."""
     hyper_width: int = 32
     """Units between a code and the weights."""
@@ -160,29 +188,52 @@ class MML(AbstractMetaAlgorithm):
     """How the meta-model is trained."""
     num_context: int = 48
     """Longest stretch of a trial that is a context in training; lengths are uniform in their logarithm."""
+    num_ahead: int = 1
+    """k, steps from a true state over which predictions are made from predicted ones, in training."""
+    imagination: Imagination = Imagination()
+    """How a policy and a value are learned in the models, if they are."""
+    acts_by: Literal["plan", "policy"] = "plan"
+    """Whether the agent plans, or acts by the policy."""
 
     def __check_init__(self):
-        require_counts(self, "code_size", "encoder_width", "hyper_width", "rank", "num_context")
+        require_counts(self, "code_size", "encoder_width", "hyper_width", "rank", "num_context", "num_ahead")
+        if self.fitting.num_targets % self.num_ahead:
+            raise InvalidArgument(
+                f"num_ahead={self.num_ahead} must divide the fitting.num_targets={self.fitting.num_targets} "
+                "transitions that are predicted"
+            )
+        if self.acts_by not in ("plan", "policy"):
+            raise unknown("acts_by", self.acts_by, ("plan", "policy"))
+        if not self.imagination.horizon and (self.acts_by == "policy" or self.acting.ends_with_value):
+            raise InvalidArgument(
+                f"acts_by={self.acts_by!r} and acting.ends_with_value={self.acting.ends_with_value} need a policy and "
+                "a value: set imagination.horizon to at least 1, got 0"
+            )
 
     @property
-    def learner(self) -> PlanningLearner:
+    def learner(self) -> PlanningLearner | PolicyLearner:
         """The inner loop with this method's hyperparameters."""
-        return self.acting.learner(self.inner)
+        return self.acting.learner(self.inner) if self.acts_by == "plan" else PolicyLearner(self.inner)
 
     @property
     def explorer(self) -> PlanningLearner:
-        """The inner loop with cheaper plans and random actions."""
-        return self.acting.explorer(self.inner)
+        """The inner loop with cheaper plans and random actions, and the policy's own where there is one.
+
+        A policy that was never followed has found out where models are wrong, and no data will tell it.
+        """
+        share = POLICY_SHARE if self.imagination.horizon else 0.0
+        return replace(self.acting.explorer(self.inner), policy_share=share)
 
     def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
         """A fresh meta-model that generates the same ensemble whatever the code, and no trials."""
-        k_encoder, k_base, k_hyper = jax.random.split(key, 3)
+        k_encoder, k_base, k_hyper, k_behaviour = jax.random.split(key, 4)
         size, base = num_transition_numbers(spec), self.network.build(spec, key=k_base)
         encoder = GaussianProductEncoder(size, width=self.encoder_width, code_size=self.code_size, key=k_encoder)
         one = jax.tree.map(lambda x: x[0], base)
         hyper = lambda k: LowRankHypernetwork(one, self.code_size, width=self.hyper_width, rank=self.rank, key=k)
         hypers = eqx.filter_vmap(hyper)(jax.random.split(k_hyper, self.network.num_members))
-        return self.fitting.begin(MetaModel(base=base, encoder=encoder, hyper=hypers), spec)
+        behaviour = self.imagination.build(spec, 2 * self.code_size, key=k_behaviour)
+        return self.fitting.begin(MetaModel(base=base, encoder=encoder, hyper=hypers, behaviour=behaviour), spec)
 
     def update(self, state: MetaState, trials: Trial, *, key: Key[Array, ""]) -> tuple[MetaState, Info]:
         """Store K trials; then some steps of Adam on `task_loss` of stored ones."""
@@ -191,20 +242,23 @@ class MML(AbstractMetaAlgorithm):
     def task_loss(
         self, meta: MetaModel, scale: Scale, data: Transitions, key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], Info]:
-        """How badly a trial's transitions are predicted given a stretch of it, and how far that is from knowing all."""
-        k_context, k_targets, k_draws = jax.random.split(key, 3)
+        """How badly a trial's transitions are predicted given a stretch of it, and what the policy misses."""
+        k_context, k_targets, k_draws, k_starts, k_imagine = jax.random.split(key, 5)
         context = random_context(data, self.num_context, key=k_context)
-        targets = random_rows(data, self.fitting.num_targets, key=k_targets)
-        some = meta.evidence(scale, context)
-        everything = some.plus(meta.evidence(scale, targets))
-        if not self.inner.adapts:
-            some = everything = Evidence.none(self.code_size)
-        num_members, code_size = meta.codes_shape
-        ensemble = meta.generate(drawn(everything, jax.random.normal(k_draws, (num_members, code_size))))
-        surprise, error = ensemble_loss(ensemble, scale, targets)
-        apart = divergence(everything, some)
-        loss = surprise / num_members + apart / self.fitting.num_targets
-        return loss, {"surprise": surprise / num_members, "error": error, "divergence": apart}
+        runs = random_runs(data, self.fitting.num_targets // self.num_ahead, self.num_ahead, key=k_targets)
+        known = meta.evidence(scale, context) if self.inner.adapts else Evidence.none(self.code_size)
+        num_members = meta.codes_shape[0]
+        ensemble = meta.generate(drawn(known, jax.random.normal(k_draws, meta.codes_shape)))
+        of_one = lambda model: jax.vmap(lambda run: rollout_loss(model, scale, run))(runs)
+        loss, error = jax.tree.map(jnp.mean, eqx.filter_vmap(of_one)(ensemble))
+        info = {"surprise": loss, "error": error, "width": width_of(known)}
+        if meta.behaviour is not None:
+            rows = filled_rows(data, num_members * self.imagination.num_starts, key=k_starts)
+            starts = data.obs[rows.reshape(num_members, -1)]
+            told = beliefs(known)
+            missed, imagined = self.imagination.loss(meta.behaviour, ensemble, scale, starts, told, key=k_imagine)
+            loss, info = loss + missed, info | imagined
+        return loss, info
 
     def budgets(self, family: AbstractFamily) -> Budgets:
         """Trials as `acting` says."""

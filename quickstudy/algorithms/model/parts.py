@@ -16,6 +16,7 @@ from quickstudy.algorithms.memory import (
     draw_trials,
     empty_memory,
     empty_store,
+    filled_rows,
     remember,
     store_trials,
     transitions_of,
@@ -180,11 +181,15 @@ def memories_of(trials: Trial, capacity: int) -> Memory:
     return jax.vmap(one)(trials.trajectory)
 
 
-def random_rows(data: Transitions, num: int, *, key: Key[Array, ""]) -> Transitions:
-    """``num`` of the transitions ``[C]`` that are not empty, with replacement; the empty ones come first."""
-    capacity, size = data.weight.shape[0], data.weight.sum().astype(jnp.int32)
-    rows = capacity - size + jax.random.randint(key, (num,), 0, size)
-    return jax.tree.map(lambda x: x[rows], data)
+def random_runs(data: Transitions, num: int, length: int, *, key: Key[Array, ""]) -> Transitions:
+    """``num`` runs of ``length`` transitions that follow each other, ``[num, length]``, from anywhere in ``[C]``.
+
+    The empty rows of ``data`` come first. Where a run reaches beyond the last one, its rows have weight 0.
+    """
+    capacity = data.weight.shape[0]
+    rows = filled_rows(data, num, key=key)[:, None] + jnp.arange(length)[None]
+    runs = jax.tree.map(lambda x: x[jnp.minimum(rows, capacity - 1)], data)
+    return runs._replace(weight=(rows < capacity).astype(jnp.float32))
 
 
 def random_stretch(data: Transitions, num: int, *, key: Key[Array, ""]) -> Transitions:
@@ -192,8 +197,8 @@ def random_stretch(data: Transitions, num: int, *, key: Key[Array, ""]) -> Trans
 
     The empty rows of ``data`` come first; those of the result come last.
     """
-    capacity, size = data.weight.shape[0], data.weight.sum().astype(jnp.int32)
-    offset = jnp.arange(num)
-    rows = capacity - size + (jax.random.randint(key, (), 0, size) + offset) % size
+    size = data.weight.sum().astype(jnp.int32)
+    num_empty, offset = data.weight.shape[0] - size, jnp.arange(num)
+    rows = num_empty + (filled_rows(data, 1, key=key) - num_empty + offset) % size
     stretch = jax.tree.map(lambda x: x[rows], data)
     return stretch._replace(weight=(offset < size).astype(jnp.float32))

@@ -36,7 +36,7 @@ from quickstudy.errors import require_counts
 from quickstudy.family import AbstractFamily
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
 from quickstudy.nets.dynamics import InnerModel, Scale, num_transition_numbers, transition_numbers
-from quickstudy.nets.init import normal_linear
+from quickstudy.nets.init import deviating_linear, drawn
 from quickstudy.types import Budgets, Info, Spec, Trajectory, Trial
 
 
@@ -107,12 +107,13 @@ class ReBAL(AbstractMetaAlgorithm):
 
     def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
         """A fresh memory and models, and no trials."""
-        k_base, k_cell, k_motion, k_outcome = jax.random.split(key, 4)
+        k_base, k_cell, k_biases = jax.random.split(key, 3)
         cell = eqx.nn.GRUCell(num_transition_numbers(spec), self.memory_width, key=k_cell)
-        read = lambda k: normal_linear(self.memory_width, self.network.width, scale=1.0, key=k)
-        reads = [eqx.filter_vmap(read)(jax.random.split(k, self.network.num_members)) for k in (k_motion, k_outcome)]
+        layer = deviating_linear(self.memory_width, self.network.width, scale=1.0)
+        read = lambda k: drawn((layer, layer), key=k)
+        motion_bias, outcome_bias = eqx.filter_vmap(read)(jax.random.split(k_biases, self.network.num_members))
         base = self.network.build(spec, key=k_base)
-        meta = RememberingModel(base=base, cell=cell, motion_bias=reads[0], outcome_bias=reads[1])
+        meta = RememberingModel(base=base, cell=cell, motion_bias=motion_bias, outcome_bias=outcome_bias)
         return self.fitting.begin(meta, spec)
 
     def update(self, state: MetaState, trials: Trial, *, key: Key[Array, ""]) -> tuple[MetaState, Info]:

@@ -23,6 +23,7 @@ from quickstudy.envs.replay import episode_paths, plain
 from quickstudy.errors import require_positive, require_within
 from quickstudy.family import AbstractYardstick
 from quickstudy.planning.linear_quadratic import regulator
+from quickstudy.planning.shooting import Planner
 from quickstudy.types import EnvStep, Spec, Trajectory
 from quickstudy.yardsticks import ExactYardstick
 
@@ -186,10 +187,16 @@ class CartPole(AbstractControl):
         """The parameters that differ."""
         return physics(self.spread, self.flips)
 
+    @property
+    def planner(self) -> Planner:
+        """Model predictive path integrals."""
+        return Planner(horizon=20, num_iterations=1)
+
     def yardsticks(self) -> tuple[AbstractYardstick, ...]:
         """Random, the regulator that knows the physics, and the horizon: no return is higher."""
         return (
             self.random_yardstick,
+            self.planner_yardstick,
             self.controller_yardstick("regulator, physics known", self.env.regulator),
             ExactYardstick("never falling", self.env.balanced_return, self.num_episodes),
         )

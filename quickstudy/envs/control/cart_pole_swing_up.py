@@ -28,6 +28,7 @@ from quickstudy.envs.replay import episode_paths, plain
 from quickstudy.errors import require_positive, require_within
 from quickstudy.family import AbstractYardstick
 from quickstudy.planning.linear_quadratic import regulator
+from quickstudy.planning.shooting import Planner
 from quickstudy.types import EnvStep, Spec, Trajectory
 
 TRACK = 4.8
@@ -153,9 +154,18 @@ class CartPoleSwingUp(AbstractControl):
         """The parameters that differ."""
         return physics(self.spread, self.flips)
 
+    @property
+    def planner(self) -> Planner:
+        """Model predictive path integrals."""
+        return Planner(horizon=60, num_iterations=1, correlation=0.95)
+
     def yardsticks(self) -> tuple[AbstractYardstick, ...]:
         """Random, and a controller that knows the physics: good, but not the best that there is."""
-        return self.random_yardstick, self.controller_yardstick("swing-up, physics known", self.env.swing_up)
+        return (
+            self.random_yardstick,
+            self.planner_yardstick,
+            self.controller_yardstick("swing-up, physics known", self.env.swing_up),
+        )
 
     def replay(self, task: CartPoleTask, trajectory: Trajectory) -> dict[str, Any]:
         """Where cart and pole were in every episode of one stream."""

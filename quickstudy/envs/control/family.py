@@ -9,11 +9,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from quickstudy.algorithms.baselines.oracle_planner import OraclePlannerYardstick
 from quickstudy.algorithms.baselines.random import RandomLearner
 from quickstudy.envs.base import AbstractObservedEnv
 from quickstudy.envs.control.physics import PhysicalTasks
 from quickstudy.errors import unknown
 from quickstudy.family import AbstractFamily, AbstractYardstick
+from quickstudy.planning.shooting import Planner
 from quickstudy.tasks.base import SPLITS, SplitName
 from quickstudy.types import Action, Budget, Obs
 from quickstudy.yardsticks import PolicyYardstick
@@ -67,6 +69,11 @@ class AbstractControl(AbstractFamily):
         """The parameters that differ, over the training range."""
 
     @property
+    @abc.abstractmethod
+    def planner(self) -> Planner:
+        """What plans well enough here with the true dynamics; the presets of methods with a model plan so too."""
+
+    @property
     def budget(self) -> Budget:
         """One stream; a block holds one full episode."""
         return Budget(num_blocks=self.num_episodes, block_length=self.horizon, num_streams=1)
@@ -81,6 +88,13 @@ class AbstractControl(AbstractFamily):
         """Uniformly random actions."""
         learner = RandomLearner.for_spec(self.env.spec)
         return PolicyYardstick("random", learner, self.env, self.budget, self.num_episodes)
+
+    @property
+    def planner_yardstick(self) -> AbstractYardstick:
+        """`planner` with the true dynamics."""
+        return OraclePlannerYardstick(
+            env=self.env, budget=self.budget, num_episodes=self.num_episodes, planner=self.planner
+        )
 
     def controller_yardstick(self, name: str, design: Callable[[Any], Controller]) -> AbstractYardstick:
         """The controllers that ``design`` makes of tasks."""

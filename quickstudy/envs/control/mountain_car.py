@@ -18,6 +18,7 @@ from quickstudy.envs.control.physics import PhysicalTasks, Scale
 from quickstudy.envs.replay import episode_paths, plain
 from quickstudy.errors import require_positive, require_within
 from quickstudy.family import AbstractYardstick
+from quickstudy.planning.shooting import Planner
 from quickstudy.types import EnvStep, Spec, Trajectory
 
 LOW, HIGH, GOAL = -1.2, 0.6, 0.45
@@ -130,9 +131,18 @@ class MountainCar(AbstractControl):
         parameters = {"power": Scale(0.0015, self.spread, self.flips), "gravity": Scale(0.0025, self.spread)}
         return PhysicalTasks(MountainCarTask, parameters)
 
+    @property
+    def planner(self) -> Planner:
+        """Model predictive path integrals."""
+        return Planner(horizon=120, num_iterations=1, spread=0.8, correlation=0.95)
+
     def yardsticks(self) -> tuple[AbstractYardstick, ...]:
         """Random, and full power the way the car moves: it always arrives, but a frugal driver would pay less."""
-        return self.random_yardstick, self.controller_yardstick("rocking, engine known", self.env.rocking)
+        return (
+            self.random_yardstick,
+            self.planner_yardstick,
+            self.controller_yardstick("rocking, engine known", self.env.rocking),
+        )
 
     def replay(self, task: MountainCarTask, trajectory: Trajectory) -> dict[str, Any]:
         """Where the car was in every episode of one stream."""

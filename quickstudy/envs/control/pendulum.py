@@ -20,6 +20,7 @@ from quickstudy.envs.replay import episode_paths, plain
 from quickstudy.errors import require_positive, require_within
 from quickstudy.family import AbstractYardstick
 from quickstudy.planning.linear_quadratic import regulator
+from quickstudy.planning.shooting import Planner
 from quickstudy.types import EnvStep, Spec, Trajectory
 
 SECONDS = 0.05
@@ -173,9 +174,18 @@ class Pendulum(AbstractControl):
         }
         return PhysicalTasks(PendulumTask, parameters)
 
+    @property
+    def planner(self) -> Planner:
+        """Model predictive path integrals."""
+        return Planner(horizon=20, num_iterations=1, correlation=0.7)
+
     def yardsticks(self) -> tuple[AbstractYardstick, ...]:
         """Random, and a controller that knows the physics: good, but not the best that there is."""
-        return self.random_yardstick, self.controller_yardstick("swing-up, physics known", self.env.swing_up)
+        return (
+            self.random_yardstick,
+            self.planner_yardstick,
+            self.controller_yardstick("swing-up, physics known", self.env.swing_up),
+        )
 
     def replay(self, task: PendulumTask, trajectory: Trajectory) -> dict[str, Any]:
         """The angles (rad, counter-clockwise from upright) of every episode of one stream."""

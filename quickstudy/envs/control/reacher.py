@@ -26,6 +26,7 @@ from quickstudy.envs.control.physics import AbstractParameter, PhysicalTasks, Sc
 from quickstudy.envs.replay import episode_paths, plain
 from quickstudy.errors import require_positive, require_within
 from quickstudy.family import AbstractYardstick
+from quickstudy.planning.shooting import Planner
 from quickstudy.types import EnvStep, Spec, Trajectory
 
 LINK = 0.5
@@ -237,9 +238,18 @@ class Reacher(AbstractControl):
         }
         return PhysicalTasks(ReacherTask, parameters)
 
+    @property
+    def planner(self) -> Planner:
+        """Model predictive path integrals."""
+        return Planner(horizon=12, num_iterations=1, correlation=0.7)
+
     def yardsticks(self) -> tuple[AbstractYardstick, ...]:
         """Random, and a controller that knows the physics: good, but not the best that there is."""
-        return self.random_yardstick, self.controller_yardstick("reaching, physics known", self.env.computed_torque)
+        return (
+            self.random_yardstick,
+            self.planner_yardstick,
+            self.controller_yardstick("reaching, physics known", self.env.computed_torque),
+        )
 
     def replay(self, task: ReacherTask, trajectory: Trajectory) -> dict[str, Any]:
         """The joints' angles and the target of every episode of one stream."""

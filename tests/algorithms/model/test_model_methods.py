@@ -12,10 +12,18 @@ from quickstudy.algorithms.memory import Transitions, transitions_of
 from quickstudy.algorithms.model.grbal import AdaptedModel, GrBAL
 from quickstudy.algorithms.model.learner import Acting
 from quickstudy.algorithms.model.mml import MML, GeneratedModel, random_context
-from quickstudy.algorithms.model.parts import Correction, Fitting, ModelNetwork, ensemble_loss, random_stretch
+from quickstudy.algorithms.model.parts import (
+    Correction,
+    Fitting,
+    ModelNetwork,
+    ensemble_loss,
+    random_runs,
+    random_stretch,
+)
 from quickstudy.algorithms.model.rebal import ReBAL
 from quickstudy.envs.point import RotatedPointNavigation
 from quickstudy.errors import InvalidArgument
+from quickstudy.nets.init import drawn
 from quickstudy.planning.shooting import Planner
 from quickstudy.trial import run_trial
 from quickstudy.types import Budget
@@ -24,7 +32,8 @@ FAMILY = RotatedPointNavigation()
 NETWORK = ModelNetwork(width=6, depth=1, num_members=2)
 FITTING = Fitting(num_gradient_steps=2, batch_size=4, num_targets=6, capacity=20, num_trials=16)
 ACTING = Acting(Planner(horizon=2, num_candidates=4, num_elites=2), train_candidates=4)
-METHOD = MML(NETWORK, code_size=3, encoder_width=8, hyper_width=5, rank=2, acting=ACTING, fitting=FITTING)
+INNER = GeneratedModel(decay=1.0)
+METHOD = MML(NETWORK, code_size=3, encoder_width=8, hyper_width=5, rank=2, inner=INNER, acting=ACTING, fitting=FITTING)
 
 
 @eqx.filter_jit
@@ -33,7 +42,7 @@ def _params(method=METHOD):
     params = method.init(FAMILY.env.spec, key=jax.random.key(0)).params
     if not isinstance(method, MML):
         return params
-    heads = jax.tree.map(lambda x: 0.3 * jax.random.normal(jax.random.key(7), x.shape), params.meta.hyper.heads)
+    heads = drawn(jax.tree.map(lambda x: jnp.full(x.shape, 0.3), params.meta.hyper.heads), key=jax.random.key(7))
     return eqx.tree_at(lambda p: p.meta.hyper.heads, params, heads)
 
 
@@ -97,7 +106,7 @@ def test_members_agree_when_the_posterior_is_narrow():
     params = _params()
     same = jax.tree.map(lambda x: jnp.stack([x[0], x[0]]), eqx.filter(params.meta, eqx.is_array))
     member = eqx.tree_at(lambda m: (m.base, m.hyper), params.meta, (same.base, same.hyper))
-    model, params = GeneratedModel(), eqx.tree_at(lambda p: p.meta, params, member)
+    model, params = INNER, eqx.tree_at(lambda p: p.meta, params, member)
     start = _init(model, params)
     sure = start.known.evidence._replace(precision=jnp.full(3, 1e8), weighted=jnp.full(3, 2e8))
     state, _ = _update(model, params, start._replace(known=start.known._replace(evidence=sure)), _trajectory())
@@ -204,6 +213,16 @@ def test_a_stretch_is_consecutive_and_never_empty_rows():
     short = random_stretch(_numbered(3), 6, key=jax.random.key(0))
     np.testing.assert_array_equal(short.weight, [1, 1, 1, 0, 0, 0])
     assert sorted(np.asarray(short.reward[:3]).tolist()) == [0, 1, 2]
+
+
+def test_runs_follow_the_data_and_end_with_them():
+    runs = random_runs(_numbered(5), 40, 3, key=jax.random.key(0))
+    assert runs.reward.shape == (40, 3)
+    assert set(np.asarray(runs.reward[:, 0]).tolist()) == {0, 1, 2, 3, 4}
+    assert (runs.weight[:, 0] == 1).all()
+    np.testing.assert_array_equal(runs.weight, runs.reward[:, :1] + jnp.arange(3)[None] < 5)
+    inside = np.asarray(runs.weight[:, 1:] == 1)
+    np.testing.assert_array_equal(np.diff(runs.reward, axis=1)[inside], 1)
 
 
 def test_contexts_have_lengths_from_none_to_the_longest():

@@ -10,6 +10,9 @@ from quickstudy.catalog import FAMILIES
 from quickstudy.envs.control.family import AbstractControl
 from quickstudy.envs.control.physics import Friction, PhysicalTasks, Scale
 from quickstudy.errors import InvalidArgument
+from quickstudy.options import with_options
+from quickstudy.planning.shooting import Planner
+from quickstudy.presets.model import PLANNED
 from quickstudy.tasks.base import SPLITS
 
 KEY = jax.random.key(0)
@@ -106,3 +109,11 @@ def test_trials_have_four_episodes_between_random_and_knowing(name):
 def test_impossible_families_are_refused(name, fields, message):
     with pytest.raises(InvalidArgument, match=message):
         type(CONTROL[name])(**fields)
+
+
+@pytest.mark.parametrize("name", CONTROL)
+def test_the_oracle_plans_as_the_presets_of_methods_with_a_model_do(name):
+    family = CONTROL[name]
+    assert [y.name for y in family.yardsticks()][:2] == ["random", "oracle planner"]
+    (planned,) = [planned for planned in PLANNED.values() if planned.family == name]
+    assert with_options(Planner(), planned.planner) == family.planner

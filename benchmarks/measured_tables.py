@@ -1,0 +1,131 @@
+"""Tables of what scripts other than presets.py measured."""
+
+import json
+from pathlib import Path
+
+from cells import UNMEASURED, estimate, number, table
+
+
+def model_tasks_table(path: Path) -> str:
+    """How well a code tells the physics, and how an agent fares after its actuator was reversed."""
+    if not path.exists():
+        return UNMEASURED.format(script="model_tasks.py")
+    stored = json.loads(path.read_text())
+    found = stored["presets"]
+    probes = table(
+        ["preset", "R², mean over parameters [95 %]", "by parameter"],
+        [
+            [
+                f"`{name}`",
+                estimate(row["probe"]["r_squared"]),
+                ", ".join(f"{column['value']:.2f}" for column in row["probe"]["by_parameter"]),
+            ]
+            for name, row in found.items()
+            if "probe" in row
+        ],
+    )
+    flips = [(name, flip) for name, row in found.items() for flip in row.get("flip", [])]
+    window = flips[0][1]["window"]
+    rows = []
+    for name, flip in flips:
+        first = flip["flipped_at"] // window
+        after = [f"{quality['value']:.2f}" for quality in flip["quality"][first : first + 4]]
+        rows.append([f"`{name}`", f"{flip['decay']:g}", f"{flip['quality'][first - 1]['value']:.2f}", *after])
+    header = ["preset", "`decay`", f"last {window} steps before", *(f"steps to {window * (i + 1)}" for i in range(4))]
+    command = f"`{stored['command']}`, {stored['session']['started'][:10]}."
+    return f"{probes}\n\n{table(header, rows)}\n\n{command}"
+
+
+def planning_speed_table(path: Path) -> str:
+    """Latency of one action by plans and horizon, and of the policy; speed of meta-training."""
+    if not path.exists():
+        return UNMEASURED.format(script="planning_speed.py")
+    stored = json.loads(path.read_text())
+    cells = lambda row: [f"{row['milliseconds']:.2f}", f"{row['MiB']:.1f}"]
+    rows = [[f"{row['candidates']} plans of {row['horizon']} steps", *cells(row)] for row in stored["plans"]]
+    rows.append(["the policy that was learned in models", *cells(stored["policy"])])
+    training = [
+        [f"`{name}`", f"{row['seconds_per_meta_update']:.2f}", f"{row['env_steps_per_second']:,.0f}"]
+        for name, row in stored["meta_training"].items()
+    ]
+    latency = table(["an action by", "median ms", "memory, MiB"], rows)
+    speed = table(["meta-training, one seed", "seconds a meta-update", "env steps/s"], training)
+    session = stored["session"]
+    return f"{latency}\n\n{speed}\n\n`{stored['command']}`, {session['cpus']} cores, {session['started'][:10]}."
+
+
+def speed_table(path: Path) -> str:
+    if not path.exists():
+        return UNMEASURED.format(script="speed.py")
+    speed = json.loads(path.read_text())
+    rows = [
+        [
+            f"`{family}`",
+            f"{row['all_cores']['env_steps_per_second']:,.0f}",
+            f"{row['one_core']['env_steps_per_second']:,.0f}",
+            f"{row['all_cores_over_one_core']:.2f}",
+            f"{row['one_seed_all_cores']['env_steps_per_second']:,.0f}",
+            f"{row['cold_seconds_to_first_metric']:.1f} s / {row['warm_seconds_to_first_metric']:.1f} s",
+            str(row["all_cores"]["programs_compiled_after_second_update"]),
+            f"{row['all_cores']['peak_memory_gib']:.2f} GiB",
+        ]
+        for family, row in speed["families"].items()
+    ]
+    session = speed["session"]
+    header = [
+        "family",
+        f"env steps/s, {session['cpus']} cores",
+        "one core",
+        "ratio",
+        "one seed on all cores",
+        "first metric, cold / warm",
+        "compiled after the second update",
+        "peak memory",
+    ]
+    return f"{table(header, rows)}\n\n`{speed['command']}`, {session['started'][:10]}."
+
+
+def gradient_speed_table(path: Path) -> str:
+    """Speed of a second-order meta-update, and how time and memory grow with inner updates and tasks."""
+    if not path.exists():
+        return UNMEASURED.format(script="gradient_speed.py")
+    stored = json.loads(path.read_text())
+    speed = table(
+        ["policy", "seconds a meta-update", "env steps/s", "first metric, cold / warm"],
+        [
+            [
+                name,
+                f"{row['seconds_per_meta_update']:.3f}",
+                f"{row['env_steps_per_second']:,.0f}",
+                f"{row['cold_seconds_to_first_metric']:.1f} s / {row['seconds_to_first_metric']:.1f} s",
+            ]
+            for name, row in stored["speed"].items()
+        ],
+    )
+    scaling = table(
+        ["inner updates", "tasks", "rematerialised", "seconds a meta-update", "peak memory"],
+        [
+            [
+                str(row["updates"]),
+                str(row["tasks"]),
+                "yes" if row["remat"] else "no",
+                f"{row['seconds_per_meta_update']:.3f}",
+                f"{row['peak_memory_gib']:.2f} GiB",
+            ]
+            for row in stored["scaling"]
+        ],
+    )
+    session = stored["session"]
+    return f"{speed}\n\n{scaling}\n\n`{stored['command']}`, {session['cpus']} cores, {session['started'][:10]}."
+
+
+def physics_table(path: Path, family: str) -> str:
+    """What policies that know the physics earn in a family, and one that takes them for the default."""
+    if not path.exists():
+        return UNMEASURED.format(script="knowing_physics.py")
+    stored = json.loads(path.read_text())
+    splits = stored["families"][family]
+    cell = lambda row: f"{number(row['value'])} ± {row['standard_error']:.2g}"
+    rows = [[name, cell(splits["test"][name]), cell(splits["ood"][name])] for name in splits["test"]]
+    text = table(["first episode, ± standard error", "test", "ood"], rows)
+    return f"{text}\n\n`{stored['command']}`, {stored['session']['started'][:10]}."

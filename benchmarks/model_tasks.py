@@ -1,0 +1,180 @@
+"""What a method with a model knows of a task, and how it fares when the task changes.
+
+Usage: ``python benchmarks/model_tasks.py PRESET [PRESET …]``. Reads the trained runs ``runs/PRESET`` (`quickstudy
+reproduce PRESET` makes them) and adds to ``benchmarks/results/model-tasks.json``, by preset, means with 95 % intervals
+over seeds of
+
+``probe``, of methods that have a code
+    R² of every physical parameter (`AbstractFamily.task_features`) as a linear function of the code's mean after one
+    episode. The probe is fitted on tasks of the validation split, by ridge regression, and judged on the test split;
+    a parameter that is the same in all tasks is left out.
+``flip``
+    In the middle of a trial the actuator is reversed. Quality of the steps before it, and of those that follow it, in
+    windows of `WINDOW` steps: 0 for random actions in the same tasks, 1 for the steps before. A step's quality is its
+    reward; where that is the same in every step, minus whether the task ended in it. Once with evidence that lasts and
+    once for every `DECAYS` with evidence that fades.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from quickstudy.algorithms.baselines.random import RandomLearner
+from quickstudy.algorithms.model.mml import MML
+from quickstudy.envs.base import AbstractEnv
+from quickstudy.experiment import Experiment, load
+from quickstudy.family import AbstractFamily
+from quickstudy.learner import AbstractLearner
+from quickstudy.options import with_options
+from quickstudy.run_directory import RunDirectory, describe_session, write_json
+from quickstudy.statistics import mean_estimate
+from quickstudy.trial import run_trial
+from quickstudy.types import Budget
+
+RESULTS = Path(__file__).parent / "results" / "model-tasks.json"
+NUM_FITTED, NUM_JUDGED, NUM_FLIPPED = 128, 128, 32
+"""Tasks of the validation and of the test split for the probe, and of the test split for the flip."""
+RIDGE = 1e-3
+WINDOW = 25
+"""Steps over which quality is averaged."""
+DECAYS = (0.95, 0.9)
+REVERSED = {"rotated-point-navigation": "angle", "cart-pole": "force", "cart-pole-swing-up": "force"} | {
+    "pendulum": "torque",
+    "mountain-car": "power",
+}
+"""By family, the parameter that says which way the actuator works."""
+
+
+def of_seed(params: Any, seed: int) -> Any:
+    """The parameters of one training seed."""
+    return jax.tree.map(lambda x: x[seed] if eqx.is_array(x) else x, params)
+
+
+def probe(experiment: Experiment, params: Any) -> dict[str, Any]:
+    """R² by parameter, ``[S, P]``, and of all together."""
+    family, learner = experiment.family_options, experiment.algorithm.learner
+    length = experiment.budgets.test.block_length
+    budget = Budget(family.episode_length // length, length)
+    scores = []
+    for seed in range(experiment.num_seeds):
+        codes, features = zip(
+            *(
+                codes_of(learner, of_seed(params, seed), family, split, num, budget)
+                for split, num in (("validation", NUM_FITTED), ("test", NUM_JUDGED))
+            ),
+            strict=True,
+        )
+        scores.append(r_squared(*codes, *features))
+    by_parameter = np.stack(scores)
+    return {
+        "episodes": 1,
+        "r_squared": mean_estimate(by_parameter.mean(-1)[:, None], 0.95),
+        "by_parameter": [mean_estimate(column[:, None], 0.95) for column in by_parameter.T],
+    }
+
+
+def codes_of(
+    learner: AbstractLearner, params: Any, family: AbstractFamily, split: Any, num: int, budget: Budget
+) -> tuple[Float[np.ndarray, "K C"], Float[np.ndarray, "K P"]]:
+    """Means of the codes of ``num`` tasks after a trial of ``budget``, and the tasks' parameters."""
+    assert isinstance(family.env, AbstractEnv)
+    env, tasks = family.env, family.tasks(split).batch(num, key=jax.random.key(7))
+
+    @eqx.filter_jit
+    def codes(params: Any) -> Float[Array, "K C"]:
+        def one(task: Any, key: Key[Array, ""]) -> Float[Array, " C"]:
+            return run_trial(learner, params, env, task, budget, key=key).final.state.known.evidence.posterior[0]
+
+        return jax.vmap(one)(tasks, jax.random.split(jax.random.key(8), num))
+
+    return np.asarray(codes(params)), np.asarray(jax.vmap(family.task_features)(tasks))
+
+
+def r_squared(
+    fitted_codes: Float[np.ndarray, "K C"],
+    codes: Float[np.ndarray, "J C"],
+    fitted_features: Float[np.ndarray, "K P"],
+    features: Float[np.ndarray, "J P"],
+) -> Float[np.ndarray, " V"]:
+    """R² on J tasks of a linear probe that was fitted on K others; of the V parameters that vary."""
+    varies = fitted_features.std(0) > 1e-6
+    centre = fitted_codes.mean(0)
+    x, y = fitted_codes - centre, fitted_features[:, varies]
+    weights = np.linalg.solve(x.T @ x + RIDGE * len(x) * np.eye(x.shape[1]), x.T @ (y - y.mean(0)))
+    said, true = (codes - centre) @ weights + y.mean(0), features[:, varies]
+    return 1.0 - np.square(true - said).sum(0) / np.square(true - true.mean(0)).sum(0)
+
+
+def flip(experiment: Experiment, params: Any, decay: float) -> dict[str, Any]:
+    """Quality by windows, before and after the actuator is reversed."""
+    family, algorithm = experiment.family_options, experiment.algorithm
+    assert isinstance(family.env, AbstractEnv)
+    if isinstance(algorithm, MML):
+        algorithm = with_options(algorithm, {"inner": {"decay": decay}})
+    env, length = family.env, experiment.budgets.test.block_length
+    before, after = (Budget(n // length, length) for n in (family.episode_length, 2 * family.episode_length))
+    tasks = family.tasks("test").batch(NUM_FLIPPED, key=jax.random.key(9))
+    name = REVERSED[experiment.family]
+    value = getattr(tasks, name)
+    turned = tasks._replace(**{name: value + jnp.pi if name == "angle" else -value})
+    keys = jax.random.split(jax.random.key(10), NUM_FLIPPED)
+
+    @eqx.filter_jit
+    def qualities(learner: AbstractLearner, params: Any) -> Float[Array, "K L"]:
+        def one(task: Any, turned: Any, key: Key[Array, ""]) -> Float[Array, " L"]:
+            first = run_trial(learner, params, env, task, before, key=key)
+            second = run_trial(learner, params, env, turned, after, key=key, start=first.final)
+            return jnp.concatenate([quality(trial.trajectory) for trial in (first, second)])
+
+        return jax.vmap(one)(tasks, turned, keys)
+
+    num_before = before.num_steps
+    floor = np.asarray(qualities(RandomLearner.for_spec(env.spec), None)).mean()
+    curves = np.stack(
+        [np.asarray(qualities(algorithm.learner, of_seed(params, s))) for s in range(experiment.num_seeds)]
+    )
+    top = curves[..., num_before // 2 : num_before].mean((1, 2), keepdims=True)
+    normal = (curves - floor) / (top - floor)
+    num = (normal.shape[-1] // WINDOW) * WINDOW
+    windows = normal[..., :num].reshape(*normal.shape[:2], -1, WINDOW).mean(-1)
+    return {
+        "decay": decay,
+        "flipped_at": num_before,
+        "window": WINDOW,
+        "quality": [mean_estimate(windows[..., w], 0.95) for w in range(windows.shape[-1])],
+    }
+
+
+def quality(trajectory: Any) -> Float[Array, " L"]:
+    """Of every step of the first stream: its reward, or where rewards never differ, minus whether the task ended."""
+    reward, ended = trajectory.reward[..., 0].ravel(), trajectory.terminated[..., 0].ravel()
+    same = jnp.max(reward) == jnp.min(reward)
+    return jnp.where(same, -ended.astype(jnp.float32), reward)
+
+
+def main(names: list[str]) -> None:
+    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"presets": {}}
+    for name in names:
+        experiment, state = load(RunDirectory.open(Path("runs") / name))
+        found: dict[str, Any] = {}
+        if isinstance(experiment.algorithm, MML):
+            found["probe"] = probe(experiment, state.meta.params)
+            print(name, "probe", found["probe"]["r_squared"], flush=True)
+        if experiment.family in REVERSED:
+            found["flip"] = [flip(experiment, state.meta.params, decay) for decay in (1.0, *DECAYS)]
+            for row in found["flip"]:
+                print(name, "decay", row["decay"], [round(q["value"], 2) for q in row["quality"]], flush=True)
+        results["presets"][name] = found
+        results |= {"command": "python benchmarks/model_tasks.py PRESET", "session": describe_session()}
+        write_json(RESULTS, results)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
