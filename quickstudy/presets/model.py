@@ -29,7 +29,7 @@ class Planned:
 
 PLANNED = {
     "rotated-point": Planned("rotated-point-navigation", {"horizon": 6}, 20, 200),
-    "cart-pole": Planned("cart-pole", {"horizon": 20, "num_iterations": 1}, 14, 300, 100, 48),
+    "cart-pole": Planned("cart-pole", {"horizon": 20, "num_iterations": 1}, 14, 300, 100, 32),
     "swing-up": Planned(
         "cart-pole-swing-up", {"horizon": 60, "num_iterations": 1, "correlation": 0.95}, 14, 300, 125, 32
     ),
@@ -37,7 +37,7 @@ PLANNED = {
     "mountain-car": Planned(
         "mountain-car", {"horizon": 120, "num_iterations": 1, "spread": 0.8, "correlation": 0.95}, 14, 300, 150, 32
     ),
-    "reacher": Planned("reacher", {"horizon": 12, "num_iterations": 1, "correlation": 0.7}, 20, 300, 0, 64),
+    "reacher": Planned("reacher", {"horizon": 12, "num_iterations": 1, "correlation": 0.7}, 20, 300, 0, 48),
 }
 
 MODEL_METHODS: dict[str, tuple[str, dict[str, Any]]] = {
