@@ -29,6 +29,7 @@ class Planned:
 
 PLANNED = {
     "rotated-point": Planned("rotated-point-navigation", {"horizon": 6}, 20, 200),
+    "rotated-point-short": Planned("rotated-point-navigation", {"horizon": 6}, 5, 600),
     "cart-pole": Planned("cart-pole", {"horizon": 20, "num_iterations": 1}, 14, 300, 100, 32),
     "swing-up": Planned(
         "cart-pole-swing-up", {"horizon": 60, "num_iterations": 1, "correlation": 0.95}, 14, 300, 125, 32
@@ -39,6 +40,8 @@ PLANNED = {
     ),
     "reacher": Planned("reacher", {"horizon": 12, "num_iterations": 1, "correlation": 0.7}, 20, 300, 0, 48),
 }
+
+"""By cell, a family and how long it is learned; ``short`` ones say how few steps are enough."""
 
 MODEL_METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "mml": ("mml", {}),
@@ -65,7 +68,7 @@ def _by_model(cell: str, name: str) -> Preset:
     )
 
 
-BY_MEMORY = {"rotated-point": (100, 128), "pendulum": (70, 16)}
+BY_MEMORY = {"rotated-point": (100, 128), "rotated-point-short": (25, 128), "pendulum": (70, 16)}
 """Meta-updates of RL², and full trials in each: twenty times the environment steps of the methods with a model."""
 
 
