@@ -40,7 +40,6 @@ PLANNED = {
     ),
     "reacher": Planned("reacher", {"horizon": 12, "num_iterations": 1, "correlation": 0.7}, 20, 300, 0, 48),
 }
-
 """By cell, a family and how long it is learned; ``short`` ones say how few steps are enough."""
 
 MODEL_METHODS: dict[str, tuple[str, dict[str, Any]]] = {
