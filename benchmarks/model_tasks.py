@@ -1,22 +1,23 @@
 """What a method with a model knows of a task, and how it fares when the task changes.
 
-Usage: ``python benchmarks/model_tasks.py PRESET [PRESET …]``. Reads the trained runs ``runs/PRESET`` (`quickstudy
-reproduce PRESET` makes them) and adds to ``benchmarks/results/model-tasks.json``, by preset, means with 95 % intervals
-over seeds of
+Usage: ``python benchmarks/model_tasks.py probe|flip PRESET [PRESET …]``. Reads the trained runs ``runs/PRESET``
+(`quickstudy reproduce PRESET` makes them) and adds to ``benchmarks/results/model-tasks.json``, by preset, means with
+95 % intervals over seeds of
 
-``probe``, of methods that have a code
-    R² of every physical parameter (`AbstractFamily.task_features`) as a linear function of the code's mean after one
-    episode. The probe is fitted on tasks of the validation split, by ridge regression, and judged on the test split;
-    a parameter that is the same in all tasks is left out.
+``probe``, of MML
+    R² of the physics as a linear function of the code's mean after one episode: of every number in
+    `AbstractFamily.task_features`, or where motion depends on fewer numbers than tasks have parameters, of those
+    (`TOGETHER`). The probe is fitted on tasks of the validation split, by ridge regression, and judged on the test
+    split; what is the same in all tasks is left out.
 ``flip``
     In the middle of a trial the actuator is reversed. Quality of the steps before it, and of those that follow it, in
     windows of `WINDOW` steps: 0 for random actions in the same tasks, 1 for the steps before. A step's quality is its
-    reward; where that is the same in every step, minus whether the task ended in it. Once with evidence that lasts and
-    once for every `DECAYS` with evidence that fades.
+    reward; where that is the same in every step, minus whether the task ended in it. Once for each of `DECAYS`.
 """
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from quickstudy.learner import AbstractLearner
 from quickstudy.options import with_options
 from quickstudy.run_directory import RunDirectory, describe_session, write_json
 from quickstudy.statistics import mean_estimate
+from quickstudy.tasks.base import SplitName
 from quickstudy.trial import run_trial
 from quickstudy.types import Budget
 
@@ -44,12 +46,22 @@ NUM_FITTED, NUM_JUDGED, NUM_FLIPPED = 128, 128, 32
 RIDGE = 1e-3
 WINDOW = 25
 """Steps over which quality is averaged."""
-DECAYS = (0.95, 0.9)
+DECAYS = (1.0, 0.98, 0.9)
 REVERSED = {"rotated-point-navigation": "angle", "cart-pole": "force", "cart-pole-swing-up": "force"} | {
     "pendulum": "torque",
     "mountain-car": "power",
 }
 """By family, the parameter that says which way the actuator works."""
+
+
+def pendulum_numbers(task: Any) -> Float[Array, " 3"]:
+    """What a pendulum's motion depends on: how gravity and the motor turn it, and which way the motor does."""
+    motor = task.torque / (task.mass * jnp.square(task.length))
+    return jnp.stack([jnp.log(task.gravity / task.length), jnp.log(jnp.abs(motor)), jnp.sign(motor)])
+
+
+TOGETHER: dict[str, Callable[[Any], Float[Array, " P"]]] = {"pendulum": pendulum_numbers}
+"""By family, the numbers that its motion depends on."""
 
 
 def of_seed(params: Any, seed: int) -> Any:
@@ -60,13 +72,14 @@ def of_seed(params: Any, seed: int) -> Any:
 def probe(experiment: Experiment, params: Any) -> dict[str, Any]:
     """R² by parameter, ``[S, P]``, and of all together."""
     family, learner = experiment.family_options, experiment.algorithm.learner
+    numbers = TOGETHER.get(experiment.family, family.task_features)
     length = experiment.budgets.test.block_length
     budget = Budget(family.episode_length // length, length)
     scores = []
     for seed in range(experiment.num_seeds):
         codes, features = zip(
             *(
-                codes_of(learner, of_seed(params, seed), family, split, num, budget)
+                codes_of(learner, of_seed(params, seed), family, numbers, split, num, budget)
                 for split, num in (("validation", NUM_FITTED), ("test", NUM_JUDGED))
             ),
             strict=True,
@@ -81,9 +94,15 @@ def probe(experiment: Experiment, params: Any) -> dict[str, Any]:
 
 
 def codes_of(
-    learner: AbstractLearner, params: Any, family: AbstractFamily, split: Any, num: int, budget: Budget
+    learner: AbstractLearner,
+    params: Any,
+    family: AbstractFamily,
+    numbers: Callable[[Any], Float[Array, " P"]],
+    split: SplitName,
+    num: int,
+    budget: Budget,
 ) -> tuple[Float[np.ndarray, "K C"], Float[np.ndarray, "K P"]]:
-    """Means of the codes of ``num`` tasks after a trial of ``budget``, and the tasks' parameters."""
+    """Means of the codes of ``num`` tasks after a trial of ``budget``, and the ``numbers`` of the tasks."""
     assert isinstance(family.env, AbstractEnv)
     env, tasks = family.env, family.tasks(split).batch(num, key=jax.random.key(7))
 
@@ -94,7 +113,7 @@ def codes_of(
 
         return jax.vmap(one)(tasks, jax.random.split(jax.random.key(8), num))
 
-    return np.asarray(codes(params)), np.asarray(jax.vmap(family.task_features)(tasks))
+    return np.asarray(codes(params)), np.asarray(jax.vmap(numbers)(tasks))
 
 
 def r_squared(
@@ -159,22 +178,21 @@ def quality(trajectory: Any) -> Float[Array, " L"]:
     return jnp.where(same, -ended.astype(jnp.float32), reward)
 
 
-def main(names: list[str]) -> None:
+def main(part: str, names: list[str]) -> None:
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"presets": {}}
     for name in names:
         experiment, state = load(RunDirectory.open(Path("runs") / name))
-        found: dict[str, Any] = {}
-        if isinstance(experiment.algorithm, MML):
+        found = results["presets"].setdefault(name, {})
+        if part == "probe":
             found["probe"] = probe(experiment, state.meta.params)
-            print(name, "probe", found["probe"]["r_squared"], flush=True)
-        if experiment.family in REVERSED:
-            found["flip"] = [flip(experiment, state.meta.params, decay) for decay in (1.0, *DECAYS)]
+            print(name, [round(column["value"], 2) for column in found["probe"]["by_parameter"]], flush=True)
+        else:
+            found["flip"] = [flip(experiment, state.meta.params, decay) for decay in DECAYS]
             for row in found["flip"]:
                 print(name, "decay", row["decay"], [round(q["value"], 2) for q in row["quality"]], flush=True)
-        results["presets"][name] = found
-        results |= {"command": "python benchmarks/model_tasks.py PRESET", "session": describe_session()}
+        results |= {"command": "python benchmarks/model_tasks.py probe|flip PRESET", "session": describe_session()}
         write_json(RESULTS, results)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1], sys.argv[2:])
