@@ -10,9 +10,10 @@ Usage: ``python benchmarks/model_tasks.py probe|flip PRESET [PRESET …]``. Read
     (`TOGETHER`). The probe is fitted on tasks of the validation split, by ridge regression, and judged on the test
     split; what is the same in all tasks is left out.
 ``flip``
-    In the middle of a trial the actuator is reversed. Quality of the steps before it, and of those that follow it, in
-    windows of `WINDOW` steps: 0 for random actions in the same tasks, 1 for the steps before. A step's quality is its
-    reward; where that is the same in every step, minus whether the task ended in it. Once for each of `DECAYS`.
+    After an episode, or 100 steps if those are more, the actuator is reversed. Quality of the steps before it, and of
+    those that follow it, in windows of `WINDOW` steps: 0 for random actions in the same tasks, 1 for the steps before.
+    A step's quality is its reward; where that is the same in every step, minus whether the task ended in it. Once for
+    each of `DECAYS`.
 """
 
 import json
@@ -138,7 +139,8 @@ def flip(experiment: Experiment, params: Any, decay: float) -> dict[str, Any]:
     if isinstance(algorithm, MML):
         algorithm = with_options(algorithm, {"inner": {"decay": decay}})
     env, length = family.env, experiment.budgets.test.block_length
-    before, after = (Budget(n // length, length) for n in (family.episode_length, 2 * family.episode_length))
+    num_before = max(family.episode_length, 4 * WINDOW)
+    before, after = (Budget(n // length, length) for n in (num_before, 2 * num_before))
     tasks = family.tasks("test").batch(NUM_FLIPPED, key=jax.random.key(9))
     name = REVERSED[experiment.family]
     value = getattr(tasks, name)
@@ -154,7 +156,6 @@ def flip(experiment: Experiment, params: Any, decay: float) -> dict[str, Any]:
 
         return jax.vmap(one)(tasks, turned, keys)
 
-    num_before = before.num_steps
     floor = np.asarray(qualities(RandomLearner.for_spec(env.spec), None)).mean()
     curves = np.stack(
         [np.asarray(qualities(algorithm.learner, of_seed(params, s))) for s in range(experiment.num_seeds)]
