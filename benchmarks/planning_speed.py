@@ -1,16 +1,19 @@
 """How long an agent with a model takes to choose an action, how that grows with its plans, and how fast it meta-trains.
 
 Usage: ``python benchmarks/planning_speed.py``. MML on cart-pole, freshly initialised (the time does not depend on the
-weights). Medians over 300 calls of the compiled `act`, in milliseconds, on all cores: of one iteration of candidates,
+weights), one device. Medians over 300 calls of the compiled `act`, in milliseconds: of one iteration of candidates,
 for 256 plans of 20 steps, and for fewer and more of both; and of the policy that was learned in the models, beside
 them. ``MiB`` is what the compiled program needs beside its arguments. Stored in
 ``benchmarks/results/planning_speed.json``.
 """
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "1")
 
 import equinox as eqx
 import jax
