@@ -31,7 +31,7 @@ from jaxtyping import Array, Float, Key
 from quickstudy.algorithms.baselines.random import RandomLearner
 from quickstudy.algorithms.model.mml import MML
 from quickstudy.envs.base import AbstractEnv
-from quickstudy.experiment import Experiment, load
+from quickstudy.experiment import Experiment, load, params_of_seed
 from quickstudy.family import AbstractFamily
 from quickstudy.learner import AbstractLearner
 from quickstudy.options import with_options
@@ -48,7 +48,10 @@ RIDGE = 1e-3
 WINDOW = 25
 """Steps over which quality is averaged."""
 DECAYS = (1.0, 0.98, 0.9)
-REVERSED = {"rotated-point-navigation": "angle", "cart-pole": "force", "cart-pole-swing-up": "force"} | {
+REVERSED = {
+    "rotated-point-navigation": "angle",
+    "cart-pole": "force",
+    "cart-pole-swing-up": "force",
     "pendulum": "torque",
     "mountain-car": "power",
 }
@@ -65,11 +68,6 @@ TOGETHER: dict[str, Callable[[Any], Float[Array, " P"]]] = {"pendulum": pendulum
 """By family, the numbers that its motion depends on."""
 
 
-def of_seed(params: Any, seed: int) -> Any:
-    """The parameters of one training seed."""
-    return jax.tree.map(lambda x: x[seed] if eqx.is_array(x) else x, params)
-
-
 def probe(experiment: Experiment, params: Any) -> dict[str, Any]:
     """R² by parameter, ``[S, P]``, and of all together."""
     family, learner = experiment.family_options, experiment.algorithm.learner
@@ -80,7 +78,7 @@ def probe(experiment: Experiment, params: Any) -> dict[str, Any]:
     for seed in range(experiment.num_seeds):
         codes, features = zip(
             *(
-                codes_of(learner, of_seed(params, seed), family, numbers, split, num, budget)
+                codes_of(learner, params_of_seed(params, seed), family, numbers, split, num, budget)
                 for split, num in (("validation", NUM_FITTED), ("test", NUM_JUDGED))
             ),
             strict=True,
@@ -158,7 +156,7 @@ def flip(experiment: Experiment, params: Any, decay: float) -> dict[str, Any]:
 
     floor = np.asarray(qualities(RandomLearner.for_spec(env.spec), None)).mean()
     curves = np.stack(
-        [np.asarray(qualities(algorithm.learner, of_seed(params, s))) for s in range(experiment.num_seeds)]
+        [np.asarray(qualities(algorithm.learner, params_of_seed(params, s))) for s in range(experiment.num_seeds)]
     )
     top = curves[..., num_before // 2 : num_before].mean((1, 2), keepdims=True)
     normal = (curves - floor) / (top - floor)

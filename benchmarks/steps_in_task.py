@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from quickstudy.envs.base import AbstractEnv
-from quickstudy.experiment import Experiment, load
+from quickstudy.experiment import Experiment, load, params_of_seed
 from quickstudy.family import AbstractFamily, AbstractYardstick
 from quickstudy.ops.returns import episode_returns
 from quickstudy.options import to_options
@@ -105,8 +105,7 @@ def measure(family: str, method: str) -> dict[str, Any]:
 
         return jax.vmap(one)(tasks, jax.random.split(k_trials, case.num_tasks))
 
-    of_seed = lambda seed: jax.tree.map(lambda x: x[seed] if eqx.is_array(x) else x, params)
-    curves = np.stack([np.asarray(returns(of_seed(seed))) for seed in range(NUM_SEEDS)])
+    curves = np.stack([np.asarray(returns(params_of_seed(params, seed))) for seed in range(NUM_SEEDS)])
     floor, expert = (yardstick_return(members, name, tasks) for name in ("random", case.expert))
     enough = floor + 0.95 * (expert - floor)
     return {

@@ -223,7 +223,7 @@ def adapt_run(run: RunDirectory, split: SplitName, *, task_seed: int, training_s
     """Let a trained run adapt to one task of a split; returns the return of each episode and the replay."""
     experiment, state = load(run)
     family = experiment.family_options
-    params = _params_of(state, training_seed)
+    params = params_of_seed(state.meta.params, training_seed)
     k_task, k_trial = jax.random.split(jax.random.key(task_seed))
     task = family.tasks(split).sample(key=k_task)
     learner = experiment.algorithm.learner
@@ -232,6 +232,11 @@ def adapt_run(run: RunDirectory, split: SplitName, *, task_seed: int, training_s
     last = jnp.asarray(stream.terminated | stream.truncated)
     returns = episode_returns(jnp.asarray(stream.reward), last, family.num_episodes)
     return {"returns": [float(x) for x in returns], "replay": _replay(experiment, task, stream)}
+
+
+def params_of_seed(params: Any, training_seed: int) -> Any:
+    """Of parameters ``[S, ...]`` those of one training seed."""
+    return jax.tree.map(lambda x: x[training_seed] if eqx.is_array(x) else x, params)
 
 
 def _fresh_state(experiment: Experiment) -> TrainState:
@@ -259,7 +264,7 @@ def _store(
 
 def _replays(experiment: Experiment, state: TrainState, trials: Trial) -> list[dict[str, Any]]:
     """What the first seed did in a few tasks, and what it believed and predicted meanwhile, if it can say so."""
-    learner, params = experiment.algorithm.learner, _params_of(state, 0)
+    learner, params = experiment.algorithm.learner, params_of_seed(state.meta.params, 0)
     said = {
         "beliefs": belief_maps(learner, params, trials.trajectory, experiment.family_options),
         "predictions": predictions(learner, params, trials.trajectory),
@@ -274,10 +279,6 @@ def _replays(experiment: Experiment, state: TrainState, trials: Trial) -> list[d
         for entry, part in zip(replays, parts, strict=False):
             entry[name] = part
     return replays
-
-
-def _params_of(state: TrainState, training_seed: int) -> Any:
-    return jax.tree.map(lambda x: x[training_seed] if eqx.is_array(x) else x, state.meta.params)
 
 
 def _replay(experiment: Experiment, task: Any, stream: Any) -> dict[str, Any]:

@@ -48,6 +48,14 @@ class Scale(NamedTuple):
         with jax.numpy_rank_promotion("allow"):
             return cls(*moments(data.obs), *moments(data.next_obs - data.obs), *moments(data.reward))
 
+    def normal(self, obs: Float[Array, " F"]) -> Float[Array, " F"]:
+        """An observation, normalised."""
+        return (obs - self.obs_mean) / self.obs_std
+
+    def moved(self, obs: Float[Array, " F"], change: Float[Array, " F"]) -> Float[Array, " F"]:
+        """The observation that a normalised ``change`` makes of ``obs``."""
+        return obs + self.change_mean + self.change_std * change
+
 
 class Prediction(NamedTuple):
     """What a model says of one transition, in normalised units.
@@ -94,13 +102,11 @@ class InnerModel(eqx.Module):
     def _predict(
         self, scale: Scale, obs: Float[Array, " F"], action: Float[Array, " A"], next_obs: Float[Array, " F"] | None
     ) -> Prediction:
-        x = jnp.concatenate([(obs - scale.obs_mean) / scale.obs_std, action])
+        x = jnp.concatenate([scale.normal(obs), action])
         change, change_log_std = jnp.split(_run(self.motion, x), 2)
         if next_obs is None:
-            next_obs = obs + scale.change_mean + scale.change_std * change
-        reward, reward_log_std, end = _run(
-            self.outcome, jnp.concatenate([x, (next_obs - scale.obs_mean) / scale.obs_std])
-        )
+            next_obs = scale.moved(obs, change)
+        reward, reward_log_std, end = _run(self.outcome, jnp.concatenate([x, scale.normal(next_obs)]))
         return Prediction(change, _bounded(change_log_std), reward, _bounded(reward_log_std), end)
 
     def step(
@@ -114,7 +120,7 @@ class InnerModel(eqx.Module):
     ) -> tuple[Float[Array, " F"], Float[Array, ""], Float[Array, ""]]:
         """As `step`, by an action's `action_features`: what can be differentiated whatever the action is."""
         said = self._predict(scale, obs, action, None)
-        next_obs = obs + scale.change_mean + scale.change_std * said.change
+        next_obs = scale.moved(obs, said.change)
         return next_obs, scale.reward_mean + scale.reward_std * said.reward, jax.nn.sigmoid(-said.end)
 
 
@@ -142,7 +148,7 @@ def rollout_loss(model: InnerModel, scale: Scale, rows: Transitions) -> tuple[Fl
         counts = counts * row.weight
         said = model.predict(scale, obs, row.action, row.next_obs)
         surprise, error = _missed(said, scale, row._replace(obs=obs))
-        led = obs + scale.change_mean + scale.change_std * said.change
+        led = scale.moved(obs, said.change)
         return (led, counts * (1.0 - row.last)), (counts * surprise, counts * error, counts)
 
     first = rows.obs[0]
@@ -159,7 +165,7 @@ def num_transition_numbers(spec: Spec) -> int:
 def transition_numbers(scale: Scale, row: Transitions, num_actions: int | None) -> Float[Array, " N"]:
     """One transition, normalised, for a network to read: state, action, change of state, reward, termination."""
     parts = (
-        (row.obs - scale.obs_mean) / scale.obs_std,
+        scale.normal(row.obs),
         action_features(row.action, num_actions),
         (row.next_obs - row.obs - scale.change_mean) / scale.change_std,
         ((row.reward - scale.reward_mean) / scale.reward_std)[None],

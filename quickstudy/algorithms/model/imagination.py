@@ -157,4 +157,4 @@ class Imagination(eqx.Module):
 
 
 def _read(scale: Scale, obs: Float[Array, " F"], known: Float[Array, " Z"]) -> Float[Array, " N"]:
-    return jnp.concatenate([(obs - scale.obs_mean) / scale.obs_std, known])
+    return jnp.concatenate([scale.normal(obs), known])
