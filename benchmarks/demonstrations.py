@@ -18,7 +18,7 @@ from jaxtyping import Array, Int, Key
 from quickstudy.adaptation import taught
 from quickstudy.envs.grid_geometry import cell_of, move_towards
 from quickstudy.envs.gridworld import GridEnv, GridNavigation
-from quickstudy.experiment import load
+from quickstudy.experiment import load, params_of_seed
 from quickstudy.learner import AbstractLearner
 from quickstudy.ops.returns import episode_returns
 from quickstudy.run_directory import RunDirectory, describe_session, write_json
@@ -84,8 +84,7 @@ def measure(path: Path) -> dict[str, Any]:
 
         return jax.vmap(one)(tasks, episodes, jax.random.split(k_trials, NUM_TASKS))
 
-    of_seed = lambda seed: jax.tree.map(lambda x: x[seed] if eqx.is_array(x) else x, state.meta.params)
-    seeds = [of_seed(seed) for seed in range(experiment.num_seeds)]
+    seeds = [params_of_seed(state.meta.params, seed) for seed in range(experiment.num_seeds)]
     curves = {}
     for count in COUNTS:
         returns = np.stack([np.asarray(trials(params, count)) for params in seeds])

@@ -39,9 +39,6 @@ def load(path: str | Path, *, training_seed: int = 0, block_length: int | None =
 
 def brain_of_run(path: Path, training_seed: int, block_length: int | None) -> Brain:
     """The brain of one training seed of a run, from its newest checkpoint."""
-    import equinox as eqx
-    import jax
-
     from quickstudy import catalog, experiment
     from quickstudy.finite import require_finite_params
     from quickstudy.run_directory import RunDirectory
@@ -54,7 +51,7 @@ def brain_of_run(path: Path, training_seed: int, block_length: int | None) -> Br
         raise InvalidArgument(
             f"{path} is a run of {found.method}, which is shown its task: it is a yardstick, no agent"
         )
-    params = jax.tree.map(lambda x: x[training_seed] if eqx.is_array(x) else x, state.meta.params)
+    params = experiment.params_of_seed(state.meta.params, training_seed)
     require_finite_params(params)
     family = found.family_options
     block = _block(found.budgets.test, block_length)
