@@ -1,16 +1,14 @@
 """Tables of what scripts other than presets.py measured."""
 
-import json
-from pathlib import Path
+from typing import Any
 
-from cells import UNMEASURED, estimate, number, table
+from cells import MISSING, estimate, number, table
+
+Stored = dict[str, Any]
 
 
-def model_tasks_table(path: Path) -> str:
+def model_tasks_table(stored: Stored) -> str:
     """How well a code tells the physics, and how an agent fares after its actuator was reversed."""
-    if not path.exists():
-        return UNMEASURED.format(script="model_tasks.py")
-    stored = json.loads(path.read_text())
     found = stored["presets"]
     probes = table(
         ["preset", "R², mean over parameters [95 %]", "by parameter"],
@@ -36,11 +34,8 @@ def model_tasks_table(path: Path) -> str:
     return f"{probes}\n\n{table(header, rows)}\n\n{command}"
 
 
-def planning_speed_table(path: Path) -> str:
+def planning_speed_table(stored: Stored) -> str:
     """Latency of one action by plans and horizon, and of the policy; speed of meta-training."""
-    if not path.exists():
-        return UNMEASURED.format(script="planning_speed.py")
-    stored = json.loads(path.read_text())
     cells = lambda row: [f"{row['milliseconds']:.2f}", f"{row['MiB']:.1f}"]
     rows = [[f"{row['candidates']} plans of {row['horizon']} steps", *cells(row)] for row in stored["plans"]]
     rows.append(["the policy that was learned in models", *cells(stored["policy"])])
@@ -54,10 +49,8 @@ def planning_speed_table(path: Path) -> str:
     return f"{latency}\n\n{speed}\n\n`{stored['command']}`, {session['cpus']} cores, {session['started'][:10]}."
 
 
-def speed_table(path: Path) -> str:
-    if not path.exists():
-        return UNMEASURED.format(script="speed.py")
-    speed = json.loads(path.read_text())
+def speed_table(stored: Stored) -> str:
+    """Environment steps a second of RL² in every family, on one core and on all."""
     rows = [
         [
             f"`{family}`",
@@ -69,9 +62,9 @@ def speed_table(path: Path) -> str:
             str(row["all_cores"]["programs_compiled_after_second_update"]),
             f"{row['all_cores']['peak_memory_gib']:.2f} GiB",
         ]
-        for family, row in speed["families"].items()
+        for family, row in stored["families"].items()
     ]
-    session = speed["session"]
+    session = stored["session"]
     header = [
         "family",
         f"env steps/s, {session['cpus']} cores",
@@ -82,14 +75,11 @@ def speed_table(path: Path) -> str:
         "compiled after the second update",
         "peak memory",
     ]
-    return f"{table(header, rows)}\n\n`{speed['command']}`, {session['started'][:10]}."
+    return f"{table(header, rows)}\n\n`{stored['command']}`, {session['started'][:10]}."
 
 
-def gradient_speed_table(path: Path) -> str:
+def gradient_speed_table(stored: Stored) -> str:
     """Speed of a second-order meta-update, and how time and memory grow with inner updates and tasks."""
-    if not path.exists():
-        return UNMEASURED.format(script="gradient_speed.py")
-    stored = json.loads(path.read_text())
     speed = table(
         ["policy", "seconds a meta-update", "env steps/s", "first metric, cold / warm"],
         [
@@ -119,13 +109,47 @@ def gradient_speed_table(path: Path) -> str:
     return f"{speed}\n\n{scaling}\n\n`{stored['command']}`, {session['cpus']} cores, {session['started'][:10]}."
 
 
-def physics_table(path: Path, family: str) -> str:
+def physics_table(stored: Stored, family: str) -> str:
     """What policies that know the physics earn in a family, and one that takes them for the default."""
-    if not path.exists():
-        return UNMEASURED.format(script="knowing_physics.py")
-    stored = json.loads(path.read_text())
     splits = stored["families"][family]
     cell = lambda row: f"{number(row['value'])} ± {row['standard_error']:.2g}"
     rows = [[name, cell(splits["test"][name]), cell(splits["ood"][name])] for name in splits["test"]]
     text = table(["first episode, ± standard error", "test", "ood"], rows)
     return f"{text}\n\n`{stored['command']}`, {stored['session']['started'][:10]}."
+
+
+def mktn_speed_table(stored: Stored) -> str:
+    """Latency of one action and of one update in a task, and speed of meta-training."""
+    rows = [[f"`{name}`", f"{row['act']:.2f}", f"{row['update']:.2f}"] for name, row in stored["milliseconds"].items()]
+    latency = table(["one task", "`act`, ms", "`update`, ms"], rows)
+    training = stored["meta_training"]
+    speed = f"Meta-training, one seed: {training['trials_per_second']:.0f} trials, "
+    speed += f"{training['env_steps_per_second']:,.0f} env steps a second."
+    return f"{latency}\n\n{speed} `{stored['command']}`, {stored['session']['started'][:10]}."
+
+
+def demonstrations_table(stored: Stored) -> str:
+    """Returns by episode after 0, 1, … demonstrations."""
+    curves = stored["per_episode"]
+    header = ["demonstrations", *(f"episode {i + 1}" for i in range(len(next(iter(curves.values())))))]
+    text = table(header, [[count, *(estimate(value) for value in curve)] for count, curve in curves.items()])
+    return f"{text}\n\n`{stored['command']}`, {stored['session']['started'][:10]}."
+
+
+def steps_table(stored: Stored) -> str:
+    """Returns of the episode that begins after so many steps in a task, and when the expert is reached."""
+    curves = stored["methods"]
+    marks = max((curve["marks"] for curve in curves.values()), key=len)
+    known = {name: dict(zip(curve["marks"], curve["returns"], strict=True)) for name, curve in curves.items()}
+    rows = [
+        [
+            f"`{name}`",
+            *(estimate(known[name][mark]) if mark in known[name] else MISSING for mark in marks),
+            MISSING if curve["reaches_expert_at"] is None else f"{curve['reaches_expert_at']:,}",
+        ]
+        for name, curve in curves.items()
+    ]
+    text = table(["method", *(f"after {mark:,} steps" for mark in marks), "95 % of the expert after"], rows)
+    ends = next(iter(curves.values()))
+    ends = f"Random: {number(ends['random'])}, expert: {number(ends['expert'])}."
+    return f"{text}\n\n{ends} `{stored['command']}`, {stored['session']['started'][:10]}."

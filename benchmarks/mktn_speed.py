@@ -6,26 +6,22 @@ Stored in ``benchmarks/results/mktn_speed.json``.
 """
 
 import os
-import time
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "1")
 
 import equinox as eqx
 import jax
-import numpy as np
+from timing import median_milliseconds, training_speed
 
-from quickstudy.collect.graph import GraphCollector
 from quickstudy.envs.gridworld import GridNavigation
 from quickstudy.experiment import Experiment
 from quickstudy.presets import preset
 from quickstudy.run_directory import describe_session, write_json
-from quickstudy.train import meta_train
 from quickstudy.trial import run_trial
 from quickstudy.types import Budget
 
-MEASURED = 2000
+CALLS = 2000
 RESULTS = Path(__file__).parent / "results" / "mktn_speed.json"
 FAMILY = GridNavigation()
 
@@ -42,38 +38,9 @@ def latency(name: str) -> dict[str, float]:
     block = jax.tree.map(lambda x: x[-1], trial.trajectory)
     act = eqx.filter_jit(lambda: learner.act(params, state, *stream, key=key)[:2])
     update = eqx.filter_jit(lambda state: learner.update(params, state, block, key=key)[0])
-    return {"act": _median(lambda: act()), "update": _median(lambda: update(state))}
-
-
-def _median(call: Any) -> float:
-    for _ in range(100):
-        jax.block_until_ready(call())
-    times = np.zeros(MEASURED)
-    for i in range(MEASURED):
-        start = time.perf_counter()
-        jax.block_until_ready(call())
-        times[i] = time.perf_counter() - start
-    return float(np.median(times) * 1e3)
-
-
-def meta_training(num_steps: int = 10) -> dict[str, float]:
-    """Trials and environment steps a second, learning included, one seed."""
-    experiment = Experiment.from_preset(None, preset("grid-mktn"))
-    seconds: list[float] = []
-    meta_train(
-        experiment.algorithm,
-        GraphCollector(FAMILY.env),
-        FAMILY.tasks("train"),
-        experiment.budgets.train,
-        num_steps=num_steps,
-        num_tasks=experiment.num_tasks,
-        key=jax.random.key(0),
-        on_step=lambda *_: seconds.append(time.perf_counter()),
-    )
-    per_update = float(np.median(np.diff(seconds)))
     return {
-        "trials_per_second": experiment.num_tasks / per_update,
-        "env_steps_per_second": experiment.steps_per_update / per_update,
+        "act": median_milliseconds(lambda: act(), calls=CALLS),
+        "update": median_milliseconds(lambda: update(state), calls=CALLS),
     }
 
 
@@ -82,7 +49,7 @@ def main() -> None:
     for name, measured in milliseconds.items():
         print(name, {key: round(value, 3) for key, value in measured.items()}, flush=True)
     ratio = milliseconds["grid-mktn"]["update"] / milliseconds["grid-dqn"]["update"]
-    training = meta_training()
+    training = training_speed("grid-mktn", num_steps=10)
     print(f"update, MKTN to DQN: {ratio:.2f}; meta-training: {training}")
     result = {"milliseconds": milliseconds, "update_ratio_to_dqn": ratio, "meta_training": training}
     write_json(RESULTS, {"command": "python benchmarks/mktn_speed.py", "session": describe_session(), **result})

@@ -8,8 +8,6 @@ them. ``MiB`` is what the compiled program needs beside its arguments. Stored in
 """
 
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +15,16 @@ os.environ.setdefault("JAX_NUM_CPU_DEVICES", "1")
 
 import equinox as eqx
 import jax
-import numpy as np
+from timing import median_milliseconds, training_speed
 
 from quickstudy.algorithms.model.imagination import Imagination
 from quickstudy.algorithms.model.learner import Acting
 from quickstudy.algorithms.model.mml import MML
 from quickstudy.envs.control.cart_pole import CartPole
-from quickstudy.experiment import Experiment
 from quickstudy.planning.shooting import Planner
-from quickstudy.presets import preset
 from quickstudy.run_directory import describe_session, write_json
-from quickstudy.train import meta_train
 from quickstudy.trial import first_timestep
 
-MEASURED = 300
 RESULTS = Path(__file__).parent / "results" / "planning_speed.json"
 PLANS = ((256, 20), (16, 20), (64, 20), (1024, 20), (256, 5), (256, 80))
 """Candidates and horizons; the first is the one that others are read against."""
@@ -52,37 +46,8 @@ def latency(method: MML) -> dict[str, float]:
 
     compiled = jax.jit(act).lower(arrays, key).compile()
     memory = compiled.memory_analysis()
-    milliseconds = _median(lambda: compiled(arrays, key))
+    milliseconds = median_milliseconds(lambda: compiled(arrays, key), calls=300)
     return {"milliseconds": milliseconds, "MiB": memory.temp_size_in_bytes / 2**20 if memory else float("nan")}
-
-
-def _median(call: Callable[[], Any]) -> float:
-    for _ in range(20):
-        jax.block_until_ready(call())
-    times = np.zeros(MEASURED)
-    for i in range(MEASURED):
-        start = time.perf_counter()
-        jax.block_until_ready(call())
-        times[i] = time.perf_counter() - start
-    return float(np.median(times) * 1e3)
-
-
-def meta_training(name: str, num_steps: int = 5) -> dict[str, float]:
-    """Environment steps a second of one seed, learning included."""
-    experiment = Experiment.from_preset(None, preset(name))
-    seconds: list[float] = []
-    meta_train(
-        experiment.algorithm,
-        experiment.collector,
-        experiment.family_options.tasks("train"),
-        experiment.budgets.train,
-        num_steps=num_steps,
-        num_tasks=experiment.num_tasks,
-        key=jax.random.key(0),
-        on_step=lambda *_: seconds.append(time.perf_counter()),
-    )
-    per_update = float(np.median(np.diff(seconds)))
-    return {"seconds_per_meta_update": per_update, "env_steps_per_second": experiment.steps_per_update / per_update}
 
 
 def main() -> None:
@@ -92,7 +57,7 @@ def main() -> None:
         rows.append({"candidates": candidates, "horizon": horizon, **latency(MML(acting=Acting(planner)))})
         print(rows[-1], flush=True)
     policy = latency(MML(imagination=Imagination(horizon=1), acts_by="policy"))
-    training = {name: meta_training(name) for name in ("rotated-point-mml", "cart-pole-mml")}
+    training = {name: training_speed(name, num_steps=5) for name in ("rotated-point-mml", "cart-pole-mml")}
     print("policy", policy, "meta-training", training)
     result = {"plans": rows, "policy": policy, "meta_training": training}
     write_json(RESULTS, {"command": "python benchmarks/planning_speed.py", "session": describe_session(), **result})

@@ -13,7 +13,10 @@ a page is out of date. A block is what stands between ``<!-- results:NAME -->`` 
     NAME/updates     of a family or a method: returns after 0, 1, 2, … updates, for methods that learn from rollouts
     FAMILY/episodes  returns by episode, beside the planner that holds the true dynamics
     FAMILY/physics   what it is worth to know the physics, as benchmarks/knowing_physics.py measured it
+    FAMILY/steps     returns after so many steps in a task, as benchmarks/steps_in_task.py measured them
     model-tasks      what benchmarks/model_tasks.py measured
+    mktn-speed       what benchmarks/mktn_speed.py measured
+    demonstrations   what benchmarks/demonstrations.py measured
     planning-speed   what benchmarks/planning_speed.py measured
 
 Nothing but ``benchmarks/results/*.json`` (see ``store`` in presets.py, and speed.py) decides what is written.
@@ -24,16 +27,21 @@ import json
 import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cells import MISSING, UNMEASURED, duration, estimate, number, table
 from measured_tables import (
+    Stored,
+    demonstrations_table,
     gradient_speed_table,
+    mktn_speed_table,
     model_tasks_table,
     physics_table,
     planning_speed_table,
     speed_table,
+    steps_table,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -188,17 +196,22 @@ def episodes_table(results: Sequence[Result]) -> str:
 def blocks(results: Sequence[Result], directory: Path) -> Callable[[str], str]:
     """What belongs into the block of a name; ``directory`` holds the stored results."""
     trials = [result for result in results if not learns_from_rollouts(result)]
-    measured = {
-        "speed": (speed_table, "speed.json"),
-        "gradient-speed": (gradient_speed_table, "gradient_speed.json"),
-        "planning-speed": (planning_speed_table, "planning_speed.json"),
-        "model-tasks": (model_tasks_table, "model-tasks.json"),
+    by_script = {
+        "speed": (speed_table, "speed", "speed.py"),
+        "gradient-speed": (gradient_speed_table, "gradient_speed", "gradient_speed.py"),
+        "planning-speed": (planning_speed_table, "planning_speed", "planning_speed.py"),
+        "model-tasks": (model_tasks_table, "model-tasks", "model_tasks.py"),
+        "mktn-speed": (mktn_speed_table, "mktn_speed", "mktn_speed.py"),
+        "demonstrations": (demonstrations_table, "demonstrations", "demonstrations.py"),
     }
 
+    def measured(write: Callable[[Stored], str], name: str, script: str) -> str:
+        path = directory / f"{name}.json"
+        return write(json.loads(path.read_text())) if path.exists() else UNMEASURED.format(script=script)
+
     def block(name: str) -> str:
-        if name in measured:
-            write, file = measured[name]
-            return write(directory / file)
+        if name in by_script:
+            return measured(*by_script[name])
         if name in ("summary", "all"):
             return preset_table(trials, SUMMARY if name == "summary" else ALL)
         if name == "yardsticks":
@@ -209,7 +222,9 @@ def blocks(results: Sequence[Result], directory: Path) -> Callable[[str], str]:
             return updates_table([r for r in results if learns_from_rollouts(r) and belongs(r)])
         chosen = [r for r in trials if belongs(r)]
         if part == "physics":
-            return physics_table(directory / "knowing-physics.json", subject)
+            return measured(partial(physics_table, family=subject), "knowing-physics", "knowing_physics.py")
+        if part == "steps":
+            return measured(steps_table, f"steps-in-{subject}", f"steps_in_task.py {subject}")
         if part == "episodes":
             return episodes_table(chosen)
         return yardstick_table(chosen) if part == "yardsticks" else preset_table(chosen, ALL)

@@ -125,6 +125,28 @@ class Snapshot(NamedTuple):
     env_state: PyTree
 
 
+class Transitions(NamedTuple):
+    """Transitions, one a row.
+
+    Attributes:
+        obs: where the action was taken, flattened.
+        action: which one, ``[*axes, C, ...]``.
+        reward: what it paid.
+        next_obs: where it led: the true successor, also where an episode ended.
+        discount: 0 where the task terminated, 1 elsewhere.
+        last: 1 where an episode ended, in either way.
+        weight: 1 for a transition, 0 for a row that is empty.
+    """
+
+    obs: Float[Array, "*axes C F"]
+    action: Array
+    reward: Float[Array, "*axes C"]
+    next_obs: Float[Array, "*axes C F"]
+    discount: Float[Array, "*axes C"]
+    last: Float[Array, "*axes C"]
+    weight: Float[Array, "*axes C"]
+
+
 class Trial(NamedTuple):
     """One learner's lifetime in a task.
 

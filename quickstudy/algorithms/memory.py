@@ -5,35 +5,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Int, Key
 
 from quickstudy.errors import InvalidArgument
 from quickstudy.nets.features import flat_obs
-from quickstudy.types import Trajectory
+from quickstudy.types import Trajectory, Transitions
 
 DISCRETE = jax.ShapeDtypeStruct((), jnp.int32)
-
-
-class Transitions(NamedTuple):
-    """Transitions, one a row.
-
-    Attributes:
-        obs: where the action was taken, flattened.
-        action: which one, ``[*axes, C, ...]``.
-        reward: what it paid.
-        next_obs: where it led: the true successor, also where an episode ended.
-        discount: 0 where the task terminated, 1 elsewhere.
-        last: 1 where an episode ended, in either way.
-        weight: 1 for a transition, 0 for a row that is empty.
-    """
-
-    obs: Float[Array, "*axes C F"]
-    action: Array
-    reward: Float[Array, "*axes C"]
-    next_obs: Float[Array, "*axes C F"]
-    discount: Float[Array, "*axes C"]
-    last: Float[Array, "*axes C"]
-    weight: Float[Array, "*axes C"]
 
 
 class Memory(NamedTuple):

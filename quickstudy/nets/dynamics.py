@@ -9,10 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from quickstudy.algorithms.memory import Transitions
 from quickstudy.nets.features import num_obs_features
 from quickstudy.nets.init import RELU, deviating_linear, drawn
-from quickstudy.types import Action, Spec
+from quickstudy.types import Action, Spec, Transitions
 
 LOG_STD = (-4.0, 1.0)
 """The range of predicted log standard deviations, in normalised units: without a lower end a deterministic task makes

@@ -1,10 +1,9 @@
 """Methods that learn action values: MKTN with its ablations, and what it is measured against."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from quickstudy.presets.base import DUAN, GRID_VALUES, MDP_10_VALUES, Preset
-
-GRID_MKTN: dict[str, Any] = {"anneal_steps": 120, "train_block_length": 5}
 
 MKTN_ABLATIONS: dict[str, dict[str, Any]] = {
     "knowledge-only": {"inner": {"head": False}},
@@ -18,32 +17,96 @@ MKTN_ABLATIONS: dict[str, dict[str, Any]] = {
 """What each takes away from MKTN, by name."""
 
 
-def _on_grid(method: str, what: str, options: dict[str, Any], *, num_steps: int = 120) -> Preset:
-    """A value learner on VariBAD's grid."""
-    return Preset(
-        summary=f"{method} on VariBAD's grid: {what}",
-        method=method,
+@dataclass(frozen=True)
+class Valued:
+    """How a family is learned by methods that learn action values.
+
+    Attributes:
+        family: name in `quickstudy.catalog`.
+        num_steps: meta-updates of the methods that are meta-trained.
+        num_tasks: tasks in each of them.
+        num_test_tasks: held-out tasks in the evaluation, for each seed.
+        mktn: what differs from MKTN's defaults.
+        epsilon_steps: steps of a task within which DQN's ε falls when it learns from scratch.
+        r_max: R-MAX's options, for families of finite MDPs.
+        family_options: what differs from the family's defaults.
+        published: reference values of the total return, by name.
+        source: where they are printed.
+    """
+
+    family: str
+    num_steps: int
+    num_tasks: int
+    num_test_tasks: int
+    mktn: dict[str, Any]
+    epsilon_steps: int
+    r_max: dict[str, Any]
+    family_options: dict[str, Any] = field(default_factory=dict)
+    published: dict[str, float] = field(default_factory=dict)
+    source: str = ""
+
+    def preset(self, method: str, what: str, options: dict[str, Any], *, num_steps: int | None = None) -> Preset:
+        """A method in this family."""
+        return Preset(
+            summary=f"{method} on {self.family}: {what}",
+            method=method,
+            family=self.family,
+            num_steps=self.num_steps if num_steps is None else num_steps,
+            num_tasks=self.num_tasks,
+            num_test_tasks=self.num_test_tasks,
+            method_options=options,
+            family_options=self.family_options,
+            published=self.published,
+            source=self.source,
+        )
+
+    def beside(self, cell: str) -> dict[str, Preset]:
+        """MKTN and what it is measured against, by name."""
+        scratch = {"dqn": {"epsilon_steps": self.epsilon_steps}, "r-max": self.r_max}
+        return {
+            f"{cell}-mktn": self.preset("mktn", "knowledge of all tasks, and a head for each", self.mktn),
+            f"{cell}-fine-tuned-dqn": self.preset("fine-tuned-dqn", "one network for all tasks, then in each", {}),
+            **{
+                f"{cell}-{name}": self.preset(name, "from scratch", options, num_steps=1)
+                for name, options in scratch.items()
+            },
+        }
+
+
+VALUED = {
+    "grid": Valued(
         family="grid-navigation",
-        num_steps=num_steps,
+        num_steps=120,
         num_tasks=64,
         num_test_tasks=1024,
-        method_options=options,
+        mktn={"anneal_steps": 120, "train_block_length": 5},
+        epsilon_steps=60,
+        r_max={"max_reward": 1.0},
         published=GRID_VALUES,
         source="setting: Zintgraf et al. 2020, arXiv:1910.08348",
-    )
-
-
-VALUE = {
-    "grid-mktn": _on_grid("mktn", "4 episodes of 15 steps", GRID_MKTN),
-    **{f"grid-mktn-{name}": _on_grid("mktn", name, GRID_MKTN | options) for name, options in MKTN_ABLATIONS.items()},
-    "mdp-10-mktn": Preset(
-        summary="MKTN in random MDPs, 10 episodes",
-        method="mktn",
+    ),
+    "dark-room": Valued(
+        family="dark-room",
+        num_steps=60,
+        num_tasks=64,
+        num_test_tasks=512,
+        mktn={
+            "width": 256,
+            "num_features": 64,
+            "anneal_steps": 60,
+            "train_block_length": 5,
+            "epsilon": 0.5,
+            "inner": {"capacity": 200, "noise": 0.03, "gamma": 0.8, "spread": 0.5},
+        },
+        epsilon_steps=200,
+        r_max={"max_reward": 1.0},
+    ),
+    "mdp-10": Valued(
         family="random-mdp",
         num_steps=100,
         num_tasks=64,
         num_test_tasks=512,
-        method_options={
+        mktn={
             "num_features": 64,
             "anneal_steps": 100,
             "trial_factor": 1,
@@ -51,10 +114,21 @@ VALUE = {
             "epsilon": 0.5,
             "inner": {"capacity": 100, "noise": 0.6, "gamma": 0.8, "spread": 0.5},
         },
+        epsilon_steps=50,
+        r_max={"max_reward": 4.0},
         family_options={"num_episodes": 10},
         published=MDP_10_VALUES,
         source=DUAN,
     ),
+}
+"""By cell, families with few actions."""
+
+VALUE = {
+    **{name: preset for cell, valued in VALUED.items() for name, preset in valued.beside(cell).items()},
+    **{
+        f"grid-mktn-{name}": VALUED["grid"].preset("mktn", name, VALUED["grid"].mktn | options)
+        for name, options in MKTN_ABLATIONS.items()
+    },
     "point-mktn": Preset(
         summary="MKTN on MAML's point navigation, 4 episodes of at most 100 steps",
         method="mktn",
@@ -72,7 +146,4 @@ VALUE = {
             "inner": {"block_length": 5, "capacity": 400, "noise": 0.02, "spread": 0.3},
         },
     ),
-    "grid-dqn": _on_grid("dqn", "from scratch", {"epsilon_steps": 60}, num_steps=1),
-    "grid-fine-tuned-dqn": _on_grid("fine-tuned-dqn", "one network for all tasks, then in each", {}),
-    "grid-r-max": _on_grid("r-max", "from scratch", {"max_reward": 1.0}, num_steps=1),
 }

@@ -191,7 +191,7 @@ def test_the_speed_table_shows_every_family(tables: ModuleType, tmp_path: Path):
         "families": {"grid-navigation": row},
     }
     (tmp_path / "speed.json").write_text(json.dumps(speed))
-    lines = tables.speed_table(tmp_path / "speed.json").splitlines()
+    lines = tables.blocks([], tmp_path)("speed").splitlines()
     assert cells(lines[2]) == [
         *("`grid-navigation`", "210,000", "100,000", "2.10", "100,000", "12.3 s / 5.0 s", "0", "0.50 GiB"),
     ]

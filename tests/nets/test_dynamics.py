@@ -6,9 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy.algorithms.memory import Transitions
 from quickstudy.nets.dynamics import LOG_STD, InnerModel, Scale, rollout_loss, transition_loss, transition_numbers
-from quickstudy.types import Spec
+from quickstudy.types import Spec, Transitions
 
 DISCRETE = Spec(jax.ShapeDtypeStruct((2,), jnp.float32), jax.ShapeDtypeStruct((), jnp.int32), 3)
 CONTINUOUS = Spec(jax.ShapeDtypeStruct((2,), jnp.float32), jax.ShapeDtypeStruct((1,), jnp.float32), None)

@@ -27,14 +27,14 @@ import optax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from quickstudy.algorithms.baselines.replay import AbstractReplayRule
-from quickstudy.algorithms.memory import Memory, Transitions, empty_memory, in_order, remember, sample_returns
+from quickstudy.algorithms.memory import Memory, empty_memory, in_order, remember, sample_returns
 from quickstudy.errors import InvalidArgument, require_counts, require_within
 from quickstudy.family import AbstractFamily
 from quickstudy.learner import AbstractLearner
 from quickstudy.meta import MetaState, Untrained
 from quickstudy.nets.features import flat_obs, num_obs_features
 from quickstudy.nets.perceptron import Perceptron
-from quickstudy.types import Action, Budgets, Info, Spec, TimeStep, Trajectory
+from quickstudy.types import Action, Budgets, Info, Spec, TimeStep, Trajectory, Transitions
 
 LOG_STD = (-5.0, 2.0)
 

@@ -26,7 +26,6 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from quickstudy.algorithms.baselines.replay import AbstractReplayRule
 from quickstudy.algorithms.memory import (
     Memory,
-    Transitions,
     draw_trials,
     empty_memory,
     empty_store,
@@ -41,7 +40,7 @@ from quickstudy.learner import AbstractLearner
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState, Untrained
 from quickstudy.nets.features import flat_obs, num_obs_features
 from quickstudy.nets.q_network import QNetwork
-from quickstudy.types import Action, Budgets, Info, Spec, TimeStep, Trajectory, Trial
+from quickstudy.types import Action, Budgets, Info, Spec, TimeStep, Trajectory, Transitions, Trial
 
 
 class QLearningRule(AbstractReplayRule):

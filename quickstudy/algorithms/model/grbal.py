@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from quickstudy.algorithms.memory import Memory, Transitions
+from quickstudy.algorithms.memory import Memory
 from quickstudy.algorithms.model.learner import (
     AbstractMetaModel,
     AbstractTaskModel,
@@ -42,7 +42,7 @@ from quickstudy.errors import require_counts, require_within
 from quickstudy.family import AbstractFamily
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
 from quickstudy.nets.dynamics import InnerModel, Scale
-from quickstudy.types import Budgets, Info, Spec, Trajectory, Trial
+from quickstudy.types import Budgets, Info, Spec, Trajectory, Transitions, Trial
 
 
 class StartingModel(AbstractMetaModel):

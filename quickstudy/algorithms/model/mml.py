@@ -42,7 +42,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from quickstudy.algorithms.memory import Memory, Transitions, filled_rows, transitions_of
+from quickstudy.algorithms.memory import Memory, filled_rows, transitions_of
 from quickstudy.algorithms.model.imagination import Behaviour, Imagination
 from quickstudy.algorithms.model.learner import (
     AbstractMetaModel,
@@ -69,7 +69,7 @@ from quickstudy.meta import AbstractMetaAlgorithm, MetaState
 from quickstudy.nets.dynamics import InnerModel, Scale, num_transition_numbers, rollout_loss, transition_numbers
 from quickstudy.nets.gaussian_product import Evidence, GaussianProductEncoder
 from quickstudy.nets.hyper import LowRankHypernetwork
-from quickstudy.types import Budgets, Info, Spec, Trajectory, Trial
+from quickstudy.types import Budgets, Info, Spec, Trajectory, Transitions, Trial
 
 POLICY_SHARE = 0.5
 """Share of the actions of meta-training that are the policy's, where one is learned."""

@@ -12,7 +12,6 @@ from jaxtyping import Array, Float, Key, PyTree
 from quickstudy.algorithms.fitting import annealed_adam, descend_by
 from quickstudy.algorithms.memory import (
     Memory,
-    Transitions,
     draw_trials,
     empty_memory,
     empty_store,
@@ -26,7 +25,7 @@ from quickstudy.errors import require_counts, require_within
 from quickstudy.meta import MetaState
 from quickstudy.nets.dynamics import InnerModel, Scale, transition_loss
 from quickstudy.nets.features import num_obs_features
-from quickstudy.types import Info, Spec, Trajectory, Trial
+from quickstudy.types import Info, Spec, Trajectory, Transitions, Trial
 
 MetaModelT = TypeVar("MetaModelT", bound=AbstractMetaModel)
 

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from quickstudy.algorithms.memory import Transitions, transitions_of
+from quickstudy.algorithms.memory import transitions_of
 from quickstudy.algorithms.model.learner import (
     AbstractMetaModel,
     AbstractTaskModel,
@@ -37,7 +37,7 @@ from quickstudy.family import AbstractFamily
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
 from quickstudy.nets.dynamics import InnerModel, Scale, num_transition_numbers, transition_numbers
 from quickstudy.nets.init import deviating_linear, drawn
-from quickstudy.types import Budgets, Info, Spec, Trajectory, Trial
+from quickstudy.types import Budgets, Info, Spec, Trajectory, Transitions, Trial
 
 
 class RememberingModel(AbstractMetaModel):

@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from quickstudy.algorithms.memory import Transitions
 from quickstudy.algorithms.transfer.parts import Head, InnerNetwork, Known, TransferParams, known_of, prior_head
+from quickstudy.types import Transitions
 
 
 def descend(params: TransferParams, inner: InnerNetwork, data: Transitions, known: Known, head: Head) -> Head:

@@ -58,7 +58,6 @@ from jaxtyping import Array, Float, Key, PyTree
 from quickstudy.algorithms.fitting import annealed_adam, descend_by
 from quickstudy.algorithms.memory import (
     Memory,
-    Transitions,
     TrialStore,
     draw_trials,
     empty_memory,
@@ -85,7 +84,7 @@ from quickstudy.nets.action_terms import action_terms
 from quickstudy.nets.features import flat_obs, num_obs_features
 from quickstudy.nets.knowledge import MetaKnowledge
 from quickstudy.ops.gaussian import from_natural
-from quickstudy.types import Action, Budgets, Info, Obs, Spec, TimeStep, Trajectory, Trial
+from quickstudy.types import Action, Budgets, Info, Obs, Spec, TimeStep, Trajectory, Transitions, Trial
 
 Prior = Literal["learned", "isotropic"]
 Features = Literal["learned", "random"]

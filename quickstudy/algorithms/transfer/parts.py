@@ -7,11 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from quickstudy.algorithms.memory import Transitions
 from quickstudy.errors import InvalidArgument, require_counts, require_within, unknown
 from quickstudy.family import AbstractFamily
 from quickstudy.nets.knowledge import Knowledge, MetaKnowledge
-from quickstudy.types import Budget
+from quickstudy.types import Budget, Transitions
 
 Form = Literal["bayes", "gradient"]
 FORMS = get_args(Form)

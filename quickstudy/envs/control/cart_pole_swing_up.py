@@ -4,6 +4,7 @@ Steps are semi-implicit (velocities first, and positions by the new velocities),
 under Euler's method a hanging pole gains energy from the error of the steps alone and swings up by itself.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -26,7 +27,6 @@ from quickstudy.envs.control.family import AbstractControl, Controller
 from quickstudy.envs.control.physics import PhysicalTasks
 from quickstudy.envs.replay import episode_paths, plain
 from quickstudy.errors import require_positive, require_within
-from quickstudy.family import AbstractYardstick
 from quickstudy.planning.linear_quadratic import regulator
 from quickstudy.planning.shooting import Planner
 from quickstudy.types import EnvStep, Spec, Trajectory
@@ -159,13 +159,10 @@ class CartPoleSwingUp(AbstractControl):
         """Model predictive path integrals."""
         return Planner(horizon=60, num_iterations=1, correlation=0.95)
 
-    def yardsticks(self) -> tuple[AbstractYardstick, ...]:
-        """Random, and a controller that knows the physics: good, but not the best that there is."""
-        return (
-            self.random_yardstick,
-            self.planner_yardstick,
-            self.controller_yardstick("swing-up, physics known", self.env.swing_up),
-        )
+    @property
+    def controller(self) -> tuple[str, Callable[[Any], Controller]]:
+        """Good, but not the best that there is."""
+        return "swing-up, physics known", self.env.swing_up
 
     def replay(self, task: CartPoleTask, trajectory: Trajectory) -> dict[str, Any]:
         """Where cart and pole were in every episode of one stream."""

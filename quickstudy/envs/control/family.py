@@ -84,16 +84,17 @@ class AbstractControl(AbstractFamily):
         return self.physics.default
 
     @property
-    def random_yardstick(self) -> AbstractYardstick:
-        """Uniformly random actions."""
-        learner = RandomLearner.for_spec(self.env.spec)
-        return PolicyYardstick("random", learner, self.env, self.budget, self.num_episodes)
+    @abc.abstractmethod
+    def controller(self) -> tuple[str, Callable[[Any], Controller]]:
+        """What the yardstick is called that knows the physics, and how its controller is designed for a task."""
 
-    @property
-    def planner_yardstick(self) -> AbstractYardstick:
-        """`planner` with the true dynamics."""
-        return OraclePlannerYardstick(
-            env=self.env, budget=self.budget, num_episodes=self.num_episodes, planner=self.planner
+    def yardsticks(self) -> tuple[AbstractYardstick, ...]:
+        """Uniformly random actions, `planner` with the true dynamics, and `controller`."""
+        env, budget, num_episodes = self.env, self.budget, self.num_episodes
+        return (
+            PolicyYardstick("random", RandomLearner.for_spec(env.spec), env, budget, num_episodes),
+            OraclePlannerYardstick(env=env, budget=budget, num_episodes=num_episodes, planner=self.planner),
+            self.controller_yardstick(*self.controller),
         )
 
     def controller_yardstick(self, name: str, design: Callable[[Any], Controller]) -> AbstractYardstick:

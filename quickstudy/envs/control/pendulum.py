@@ -6,6 +6,7 @@ With the angle θ (0 upright), the torque u and a rod of mass m and length l und
     θ ← θ + θ̇ dt
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +19,6 @@ from quickstudy.envs.control.family import AbstractControl, Controller
 from quickstudy.envs.control.physics import PhysicalTasks, Scale
 from quickstudy.envs.replay import episode_paths, plain
 from quickstudy.errors import require_positive, require_within
-from quickstudy.family import AbstractYardstick
 from quickstudy.planning.linear_quadratic import regulator
 from quickstudy.planning.shooting import Planner
 from quickstudy.types import EnvStep, Spec, Trajectory
@@ -179,13 +179,10 @@ class Pendulum(AbstractControl):
         """Model predictive path integrals."""
         return Planner(horizon=20, num_iterations=1, correlation=0.7)
 
-    def yardsticks(self) -> tuple[AbstractYardstick, ...]:
-        """Random, and a controller that knows the physics: good, but not the best that there is."""
-        return (
-            self.random_yardstick,
-            self.planner_yardstick,
-            self.controller_yardstick("swing-up, physics known", self.env.swing_up),
-        )
+    @property
+    def controller(self) -> tuple[str, Callable[[Any], Controller]]:
+        """Good, but not the best that there is."""
+        return "swing-up, physics known", self.env.swing_up
 
     def replay(self, task: PendulumTask, trajectory: Trajectory) -> dict[str, Any]:
         """The angles (rad, counter-clockwise from upright) of every episode of one stream."""

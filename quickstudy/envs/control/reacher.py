@@ -13,6 +13,7 @@ The task's matrix W says what each action does to each joint. Gymnasium's reache
 its numbers.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -25,7 +26,6 @@ from quickstudy.envs.control.family import AbstractControl, Controller
 from quickstudy.envs.control.physics import AbstractParameter, PhysicalTasks, Scale
 from quickstudy.envs.replay import episode_paths, plain
 from quickstudy.errors import require_positive, require_within
-from quickstudy.family import AbstractYardstick
 from quickstudy.planning.shooting import Planner
 from quickstudy.types import EnvStep, Spec, Trajectory
 
@@ -243,13 +243,10 @@ class Reacher(AbstractControl):
         """Model predictive path integrals."""
         return Planner(horizon=12, num_iterations=1, correlation=0.7)
 
-    def yardsticks(self) -> tuple[AbstractYardstick, ...]:
-        """Random, and a controller that knows the physics: good, but not the best that there is."""
-        return (
-            self.random_yardstick,
-            self.planner_yardstick,
-            self.controller_yardstick("reaching, physics known", self.env.computed_torque),
-        )
+    @property
+    def controller(self) -> tuple[str, Callable[[Any], Controller]]:
+        """Good, but not the best that there is."""
+        return "reaching, physics known", self.env.computed_torque
 
     def replay(self, task: ReacherTask, trajectory: Trajectory) -> dict[str, Any]:
         """The joints' angles and the target of every episode of one stream."""

@@ -18,13 +18,12 @@ from quickstudy.algorithms.baselines.continuous import (
     squashed_normal,
     td3,
 )
-from quickstudy.algorithms.memory import Transitions
 from quickstudy.envs.gridworld import GridNavigation
 from quickstudy.envs.point import PointNavigation, PointTask
 from quickstudy.errors import InvalidArgument
 from quickstudy.nets.perceptron import Perceptron
 from quickstudy.trial import run_trial
-from quickstudy.types import Budget
+from quickstudy.types import Budget, Transitions
 
 POINT = PointNavigation(horizon=8, num_episodes=2)
 

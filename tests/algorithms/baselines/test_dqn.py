@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from quickstudy.algorithms.baselines.dqn import DQN, DQNLearner, FineTunedDQN, QLearningRule, begin_learning, learn_from
-from quickstudy.algorithms.memory import Transitions
 from quickstudy.collect.graph import GraphCollector
 from quickstudy.envs.gridworld import GridNavigation
 from quickstudy.envs.point import PointNavigation
@@ -19,7 +18,7 @@ from quickstudy.tasks.base import TaskSplit
 from quickstudy.tasks.finite import FiniteTasks
 from quickstudy.train import meta_train
 from quickstudy.trial import run_trial
-from quickstudy.types import Budget
+from quickstudy.types import Budget, Transitions
 
 GRID = GridNavigation(size=3, horizon=6, num_episodes=2)
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy.algorithms.memory import Transitions, transitions_of
+from quickstudy.algorithms.memory import transitions_of
 from quickstudy.algorithms.model.grbal import AdaptedModel, GrBAL
 from quickstudy.algorithms.model.learner import Acting
 from quickstudy.algorithms.model.mml import MML, GeneratedModel, random_context
@@ -26,7 +26,7 @@ from quickstudy.errors import InvalidArgument
 from quickstudy.nets.init import drawn
 from quickstudy.planning.shooting import Planner
 from quickstudy.trial import run_trial
-from quickstudy.types import Budget
+from quickstudy.types import Budget, Transitions
 
 FAMILY = RotatedPointNavigation()
 NETWORK = ModelNetwork(width=6, depth=1, num_members=2)

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from toys import numbered_block
 
-from quickstudy.algorithms.memory import Transitions, empty_memory, remember
+from quickstudy.algorithms.memory import empty_memory, remember
 from quickstudy.algorithms.transfer.mktn import MKTN, TransferLearner, act_by_draw, fit_inner, knowledge_loss, lesson_of
 from quickstudy.algorithms.transfer.parts import Head, InnerNetwork, known_of, moments, prior_head
 from quickstudy.envs.gridworld import GridNavigation
 from quickstudy.envs.point import PointNavigation
 from quickstudy.errors import InvalidArgument
 from quickstudy.trial import run_trial
-from quickstudy.types import Budget, TimeStep
+from quickstudy.types import Budget, TimeStep, Transitions
 
 GRID = GridNavigation(size=3, horizon=4, num_episodes=3)
 INNER = InnerNetwork(capacity=12, gamma=0.6, num_sweeps=3, noise=0.4)
