@@ -22,6 +22,18 @@ class Perceptron(eqx.Module):
         ]
         self.layers = (*hidden, orthogonal_linear(sizes[-1], num_out, scale=0.01, key=k_out))
 
+    @classmethod
+    def for_values(cls, num_in: int, num_out: int, *, width: int, depth: int, key: Key[Array, ""]) -> "Perceptron":
+        """One for values, which are large where an observation may be small: biases begin at random as well.
+
+        With biases of 0, what the layers say of small observations is small, and Adam moves it by a step size a step.
+        """
+        sizes = (num_in, *[width] * depth, num_out)
+        keys = jax.random.split(key, depth + 1)
+        layers = tuple(eqx.nn.Linear(n, m, key=k) for n, m, k in zip(sizes, sizes[1:], keys, strict=False))
+        fresh = cls(num_in, num_out, width=width, depth=depth, key=key)
+        return eqx.tree_at(lambda perceptron: perceptron.layers, fresh, layers)
+
     def __call__(self, x: Float[Array, " F"]) -> Float[Array, " out"]:
         for layer in self.layers[:-1]:
             x = jax.nn.relu(layer(x))

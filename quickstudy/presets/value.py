@@ -27,8 +27,8 @@ class Valued:
         num_tasks: tasks in each of them.
         num_test_tasks: held-out tasks in the evaluation, for each seed.
         mktn: what differs from MKTN's defaults.
-        epsilon_steps: steps of a task within which DQN's ε falls when it learns from scratch.
-        r_max: R-MAX's options, for families of finite MDPs.
+        scratch: by name the options of methods that learn from scratch in every task.
+        fine_tuned: what differs from the defaults of DQN that is fine-tuned.
         family_options: what differs from the family's defaults.
         published: reference values of the total return, by name.
         source: where they are printed.
@@ -39,8 +39,8 @@ class Valued:
     num_tasks: int
     num_test_tasks: int
     mktn: dict[str, Any]
-    epsilon_steps: int
-    r_max: dict[str, Any]
+    scratch: dict[str, dict[str, Any]]
+    fine_tuned: dict[str, Any] = field(default_factory=dict)
     family_options: dict[str, Any] = field(default_factory=dict)
     published: dict[str, float] = field(default_factory=dict)
     source: str = ""
@@ -62,13 +62,14 @@ class Valued:
 
     def beside(self, cell: str) -> dict[str, Preset]:
         """MKTN and what it is measured against, by name."""
-        scratch = {"dqn": {"epsilon_steps": self.epsilon_steps}, "r-max": self.r_max}
         return {
             f"{cell}-mktn": self.preset("mktn", "knowledge of all tasks, and a head for each", self.mktn),
-            f"{cell}-fine-tuned-dqn": self.preset("fine-tuned-dqn", "one network for all tasks, then in each", {}),
+            f"{cell}-fine-tuned-dqn": self.preset(
+                "fine-tuned-dqn", "one network for all tasks, then in each", self.fine_tuned
+            ),
             **{
                 f"{cell}-{name}": self.preset(name, "from scratch", options, num_steps=1)
-                for name, options in scratch.items()
+                for name, options in self.scratch.items()
             },
         }
 
@@ -80,8 +81,7 @@ VALUED = {
         num_tasks=64,
         num_test_tasks=1024,
         mktn={"anneal_steps": 120, "train_block_length": 5},
-        epsilon_steps=60,
-        r_max={"max_reward": 1.0},
+        scratch={"dqn": {"epsilon_steps": 60}, "r-max": {"max_reward": 1.0}},
         published=GRID_VALUES,
         source="setting: Zintgraf et al. 2020, arXiv:1910.08348",
     ),
@@ -89,7 +89,7 @@ VALUED = {
         family="dark-room",
         num_steps=60,
         num_tasks=64,
-        num_test_tasks=512,
+        num_test_tasks=128,
         mktn={
             "width": 256,
             "num_features": 64,
@@ -98,8 +98,7 @@ VALUED = {
             "epsilon": 0.5,
             "inner": {"capacity": 200, "noise": 0.03, "gamma": 0.8, "spread": 0.5},
         },
-        epsilon_steps=200,
-        r_max={"max_reward": 1.0},
+        scratch={"dqn": {"epsilon_steps": 200}, "r-max": {"max_reward": 1.0}},
     ),
     "mdp-10": Valued(
         family="random-mdp",
@@ -114,8 +113,7 @@ VALUED = {
             "epsilon": 0.5,
             "inner": {"capacity": 100, "noise": 0.6, "gamma": 0.8, "spread": 0.5},
         },
-        epsilon_steps=50,
-        r_max={"max_reward": 4.0},
+        scratch={"dqn": {"epsilon_steps": 50}, "r-max": {"max_reward": 4.0}},
         family_options={"num_episodes": 10},
         published=MDP_10_VALUES,
         source=DUAN,

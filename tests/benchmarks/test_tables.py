@@ -151,6 +151,19 @@ def test_the_gradient_speed_table_shows_speed_and_scaling(tables: ModuleType, tm
     assert cells(lines[6]) == ["3", "20", "yes", "0.100", "1.25 GiB"]
 
 
+def test_the_steps_table_leaves_out_what_was_not_followed_to_the_end(tables: ModuleType, tmp_path: Path):
+    estimates = [{"value": value, "low": value - 1, "high": value + 1} for value in (2.0, 9.5)]
+    fast = {"marks": [0, 10], "returns": estimates, "random": 0.0, "expert": 10.0, "reaches_expert_at": 10}
+    slow = fast | {"marks": [0], "returns": estimates[:1], "reaches_expert_at": None}
+    stored = {"command": "x", "session": {"started": "2026-02-03T04"}, "methods": {"slow": slow, "fast": fast}}
+    (tmp_path / "steps-in-grid.json").write_text(json.dumps(stored))
+    lines = tables.blocks([], tmp_path)("grid/steps").splitlines()
+    assert cells(lines[0])[1:] == ["after 0 steps", "after 10 steps", "95 % of the expert after"]
+    assert cells(lines[2])[1:] == ["2.000 [1.000, 3.000]", "–", "–"]
+    assert cells(lines[3])[2:] == ["9.500 [8.500, 10.50]", "10"]
+    assert lines[-1] == "Random: 0.000, expert: 10.00. `x`, 2026-02-03."
+
+
 def test_measurements_that_are_no_presets_are_left_out(tables: ModuleType, tmp_path: Path):
     (tmp_path / "grid.json").write_text(json.dumps(result()))
     (tmp_path / "act_latency.json").write_text(json.dumps({"command": "python benchmarks/act_latency.py"}))

@@ -27,7 +27,9 @@ def _table(values) -> QNetwork:
     """A network without hidden layers on one-hot states: a table."""
     values = jnp.asarray(values)
     network = QNetwork(values.shape[0], values.shape[1], width=1, depth=0, dueling=False, key=jax.random.key(0))
-    return eqx.tree_at(lambda n: n.perceptron.layers[0].weight, network, values.T)
+    (layer,) = network.perceptron.layers
+    table = eqx.tree_at(lambda layer: (layer.weight, layer.bias), layer, (values.T, jnp.zeros(values.shape[1])))
+    return eqx.tree_at(lambda network: network.perceptron.layers, network, (table,))
 
 
 def _batch(discount=0.5) -> Transitions:
