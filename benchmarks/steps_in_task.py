@@ -26,6 +26,7 @@ from quickstudy.family import AbstractFamily, AbstractYardstick
 from quickstudy.ops.returns import episode_returns
 from quickstudy.options import to_options
 from quickstudy.presets.base import Preset
+from quickstudy.presets.value import CART_POLE_DQN
 from quickstudy.run_directory import RunDirectory, describe_session, write_json
 from quickstudy.statistics import mean_estimate
 from quickstudy.train import init_train_state
@@ -55,6 +56,13 @@ class Case(NamedTuple):
 
 
 CASES = {
+    "cart-pole": Case(
+        marks=(0, 50, 100, 200, 400, 1000, 2000, 4000, 8000, 16000),
+        num_tasks=4,
+        expert="never falling",
+        methods={"mktn": "cart-pole-mktn", "dqn": CART_POLE_DQN, "fine-tuned-dqn": "cart-pole-fine-tuned-dqn"},
+        last_mark=MappingProxyType({"mktn": 1000}),
+    ),
     "point-navigation": Case(
         marks=(0, 100, 200, 400, 1000, 2000, 4000),
         num_tasks=64,

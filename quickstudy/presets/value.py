@@ -17,6 +17,16 @@ MKTN_ABLATIONS: dict[str, dict[str, Any]] = {
 """What each takes away from MKTN, by name."""
 
 
+CART_POLE_DQN: dict[str, Any] = {
+    "width": 128,
+    "block_length": 4,
+    "capacity": 20_000,
+    "epsilon_steps": 4000,
+    "rule": {"num_gradient_steps": 4, "num_return_steps": 3, "learning_rate": 5e-4, "target_rate": 0.005},
+}
+"""DQN's settings there: four steps of Adam after every four steps of the task."""
+
+
 @dataclass(frozen=True)
 class Valued:
     """How a family is learned by methods that learn action values.
@@ -79,7 +89,7 @@ VALUED = {
         family="grid-navigation",
         num_steps=120,
         num_tasks=64,
-        num_test_tasks=1024,
+        num_test_tasks=512,
         mktn={"anneal_steps": 120, "train_block_length": 5},
         scratch={"dqn": {"epsilon_steps": 60}, "r-max": {"max_reward": 1.0}},
         published=GRID_VALUES,
@@ -117,6 +127,35 @@ VALUED = {
         family_options={"num_episodes": 10},
         published=MDP_10_VALUES,
         source=DUAN,
+    ),
+    "cart-pole": Valued(
+        family="cart-pole",
+        num_steps=40,
+        num_tasks=32,
+        num_test_tasks=128,
+        mktn={
+            "anneal_steps": 40,
+            "trial_factor": 1,
+            "train_block_length": 5,
+            "epsilon": 0.3,
+            "num_gradient_steps": 200,
+            "lesson_rows": 64,
+            "rows": "leverage",
+            "inner": {
+                "block_length": 5,
+                "capacity": 400,
+                "noise": 0.3,
+                "spread": 0.1,
+                "gamma": 0.95,
+                "num_sweeps": 6,
+                "damping": 0.5,
+            },
+        },
+        scratch={"dqn": CART_POLE_DQN},
+        fine_tuned={
+            "task": CART_POLE_DQN | {"epsilon": 0.1, "epsilon_steps": 100, "capacity": 1000},
+            "rule": {"num_gradient_steps": 500, "num_return_steps": 3, "learning_rate": 5e-4, "gamma": 0.98},
+        },
     ),
 }
 """By cell, families with few actions."""

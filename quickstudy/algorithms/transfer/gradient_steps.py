@@ -26,13 +26,28 @@ def descend(params: TransferParams, inner: InnerNetwork, data: Transitions, know
     """Some TD steps from ``head``, on the transitions whose ``weight`` is 1."""
     if not inner.head:
         return head
+    start, prior = (jnp.concatenate([h.mean[:, None], h.root], axis=1) for h in (head, prior_head(params, inner)))
+    heads = td_steps(params, inner, data, known, start, prior)
+    return Head(heads[:, 0], heads[:, 1:])
+
+
+def td_steps(
+    params: TransferParams,
+    inner: InnerNetwork,
+    data: Transitions,
+    known: Known,
+    start: Float[Array, "D columns"],
+    prior: Float[Array, "D columns"],
+) -> Float[Array, "D columns"]:
+    """The steps of many heads at once, each pulled to its column of ``prior``.
+
+    Column 0 is the mean; the others are deviations from it, for which rewards and q_K are nothing.
+    """
     assert params.step_logit is not None
     count = jnp.maximum(data.weight.sum(), 1.0)
     discount = inner.gamma * data.discount
-    best = jax.vmap(params.knowledge.actions.best_terms)(known.following.action_values(head.mean))
+    best = jax.vmap(params.knowledge.actions.best_terms)(known.following.action_values(start[:, 0]))
     value, features = known.following.at(best)
-    # Column 0 is the mean; the others are deviations from it, for which rewards and q_K are nothing.
-    start, prior = (jnp.concatenate([h.mean[:, None], h.root], axis=1) for h in (head, prior_head(params, inner)))
     targets = discount[:, None] * (features @ start)
     targets = targets.at[:, 0].add(data.reward - known.value + discount * value)
     pull = (inner.guidance * inner.noise**2 / count) * jnp.exp(params.log_precision)
@@ -43,8 +58,7 @@ def descend(params: TransferParams, inner: InnerNetwork, data: Transitions, know
         error = (known.features @ heads - targets) * share[:, None]
         return heads - rate[:, None] * (known.features.T @ error + pull[:, None] * (heads - prior))
 
-    heads = jax.lax.fori_loop(0, inner.num_steps, step, start)
-    return Head(heads[:, 0], heads[:, 1:])
+    return jax.lax.fori_loop(0, inner.num_steps, step, start)
 
 
 def foresight_loss(
@@ -52,8 +66,9 @@ def foresight_loss(
 ) -> Float[Array, ""]:
     """How far the steps on the first transitions of a task, a random number of them, miss the targets of all."""
     seen = jnp.cumsum(data.weight) <= jax.random.uniform(key) * data.weight.sum()
-    known, head = known_of(params.knowledge, data), prior_head(params, inner)
+    known, prior = known_of(params.knowledge, data), prior_head(params, inner).mean[:, None]
+    head = prior
     for _ in range(inner.num_sweeps):
-        head = descend(params, inner, data._replace(weight=data.weight * seen), known, head)
-    error = known.value + known.features @ head.mean - target
+        head = td_steps(params, inner, data._replace(weight=data.weight * seen), known, head, prior)
+    error = known.value + known.features @ head[:, 0] - target
     return jnp.sum(data.weight * jnp.square(error)) / jnp.maximum(data.weight.sum(), 1.0)

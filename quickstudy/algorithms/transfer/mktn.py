@@ -47,13 +47,13 @@ Differs from the paper:
 """
 
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from quickstudy.algorithms.fitting import annealed_adam, descend_by
 from quickstudy.algorithms.memory import (
@@ -88,6 +88,7 @@ from quickstudy.types import Action, Budgets, Info, Obs, Spec, TimeStep, Traject
 
 Prior = Literal["learned", "isotropic"]
 Features = Literal["learned", "random"]
+Rows = Literal["uniform", "leverage"]
 
 
 class TaskValues(NamedTuple):
@@ -105,16 +106,18 @@ def fit_inner(params: TransferParams, inner: InnerNetwork, data: Transitions, kn
     precision = inner.guidance * jnp.exp(params.log_precision)
     discount = inner.gamma * data.discount
 
-    def sweep(_: Any, head: Head) -> Head:
-        best = jax.vmap(params.knowledge.actions.best_terms)(known.following.action_values(head.mean))
+    def sweep(_: Any, carry: tuple[Head, Float[Array, " D"]]) -> tuple[Head, Float[Array, " D"]]:
+        _, policy = carry
+        best = jax.vmap(params.knowledge.actions.best_terms)(known.following.action_values(policy))
         value, features = known.following.at(best)
         difference = known.features - discount[:, None] * features
         surprise = data.reward - known.value + discount * value
         weighted = difference * (data.weight / inner.noise**2)[:, None]
         right = precision * params.prior_mean + weighted.T @ surprise
-        return Head(*from_natural(jnp.diag(precision) + weighted.T @ difference, right))
+        head = Head(*from_natural(jnp.diag(precision) + weighted.T @ difference, right))
+        return head, inner.damping * policy + (1.0 - inner.damping) * head.mean
 
-    return jax.lax.fori_loop(0, inner.num_sweeps, sweep, start)
+    return jax.lax.fori_loop(0, inner.num_sweeps, sweep, (start, start.mean))[0]
 
 
 def act_by_draw(params: TransferParams, head: Head, draw: Float[Array, " D"], obs: Float[Array, " F"]) -> Action:
@@ -124,25 +127,32 @@ def act_by_draw(params: TransferParams, head: Head, draw: Float[Array, " D"], ob
 
 
 class Lesson(NamedTuple):
-    """What one task teaches the knowledge: its transitions, the head that explains all of them, and the targets y."""
+    """What one task teaches the knowledge: its transitions, the head that explains all of them, and the targets y.
+
+    ``leverage`` is what a transition adds to what the head is known by, 0 to 1: much of it where it is the only one of
+    its kind, 1/n where there are n alike. Over all transitions it sums to the dimensions that the task determined.
+    """
 
     data: Transitions
     head: Head
     target: Float[Array, " C"]
+    leverage: Float[Array, " C"]
 
 
 def lesson_of(params: TransferParams, inner: InnerNetwork, data: Transitions) -> Lesson:
     """The lesson of a task, in hindsight: ``y = r + γ max_a' Q(s', a')`` with the head fitted on all of its data."""
     known = known_of(params.knowledge, data)
     head = fit_inner(params, inner, data, known, prior_head(params, inner))
-    following = known.following.action_values(head.mean)
-    best = jnp.sum(following * jax.vmap(params.knowledge.actions.best_terms)(following), axis=-1)
-    return Lesson(data, head, data.reward + inner.gamma * data.discount * best)
+    best = jax.vmap(params.knowledge.actions.best_terms)(known.following.action_values(head.mean))
+    value, features = known.following.at(best)
+    discount = inner.gamma * data.discount
+    leverage = data.weight * head.variance(known.features - discount[:, None] * features) / inner.noise**2
+    return Lesson(data, head, data.reward + discount * (value + features @ head.mean), leverage)
 
 
 def knowledge_loss(knowledge: MetaKnowledge, lesson: Lesson, inner: InnerNetwork) -> tuple[Float[Array, ""], Info]:
     """Phase 1: how far a task's targets are from the average over tasks, and from what its own head says."""
-    data, head, target = lesson
+    data, head, target, _ = lesson
     value, features = jax.vmap(knowledge)(data.obs).at(jax.vmap(knowledge.actions.terms)(data.action))
     mean = lambda x: jnp.sum(data.weight * x) / jnp.maximum(data.weight.sum(), 1.0)
     bias = mean(jnp.square(value - target))
@@ -237,6 +247,9 @@ class MKTN(AbstractMetaAlgorithm):
     """Lessons in a step of Adam."""
     lesson_rows: int = 32
     """Transitions of each of them in a step of Adam, drawn at random."""
+    rows: Rows = "uniform"
+    """How: each as likely as the others, or in proportion to its `leverage`, so that what is rare counts as much as
+    what is common."""
     trial_factor: int = 2
     """How many of the family's trials, end to end in one task, a trial of meta-training is as long as."""
     train_block_length: int = 1
@@ -251,7 +264,8 @@ class MKTN(AbstractMetaAlgorithm):
         require_within("(0, 2)", self, "step_size")
         require_within("[0, 1]", self, "epsilon")
         require_within("(0, 1]", self, "prior_rate")
-        for name, known in (("features", ("learned", "random")), ("prior", ("learned", "isotropic"))):
+        for name, kind in (("features", Features), ("prior", Prior), ("rows", Rows)):
+            known = get_args(kind)
             if getattr(self, name) not in known:
                 raise unknown(name, getattr(self, name), known)
 
@@ -280,8 +294,8 @@ class MKTN(AbstractMetaAlgorithm):
         """Store K trials; then lessons of stored ones, some steps of Adam on `knowledge_loss`, and the prior."""
         k_lessons, k_steps = jax.random.split(key)
         store = store_trials(state.extra, trials.final.state.memory)
-        lessons = self._lessons(state.params, store, key=k_lessons)
         params, opt_state, info = state.params, state.opt_state, {}
+        lessons = self._lessons(params, store, key=k_lessons)
         if self.features == "learned":
             params, opt_state, info = self._learn(params, opt_state, lessons, key=k_steps)
         if self.prior == "learned":
@@ -325,9 +339,9 @@ class MKTN(AbstractMetaAlgorithm):
         """`knowledge_loss` on some rows of every lesson; and how well steps of this size foresee, where there are."""
         knowledge, step_logit = learned
         k_rows, k_foresight = jax.random.split(key)
-        row = jax.random.randint(k_rows, (self.batch_size, self.lesson_rows), 0, lessons.target.shape[1])
+        row = self._rows(lessons, key=k_rows)
         pick = lambda x: jax.vmap(lambda x, row: x[row])(x, row)
-        some = Lesson(jax.tree.map(pick, lessons.data), lessons.head, pick(lessons.target))
+        some = Lesson(jax.tree.map(pick, lessons.data), lessons.head, pick(lessons.target), pick(lessons.leverage))
         loss, info = jax.tree.map(jnp.mean, jax.vmap(lambda one: knowledge_loss(knowledge, one, self.inner))(some))
         if step_logit is None:
             return loss, info
@@ -335,6 +349,14 @@ class MKTN(AbstractMetaAlgorithm):
         one = lambda lesson, key: foresight_loss(params, self.inner, lesson.data, lesson.target, key=key)
         info["foresight"] = jax.vmap(one)(lessons, jax.random.split(k_foresight, self.batch_size)).mean()
         return loss + info["foresight"], info
+
+    def _rows(self, lessons: Lesson, *, key: Key[Array, ""]) -> Int[Array, "lessons rows"]:
+        shape, capacity = (self.batch_size, self.lesson_rows), lessons.target.shape[1]
+        if self.rows == "uniform":
+            return jax.random.randint(key, shape, 0, capacity)
+        upto = jnp.cumsum(lessons.leverage, axis=1)
+        where = jax.random.uniform(key, shape) * upto[:, -1:]
+        return jnp.minimum(jax.vmap(jnp.searchsorted)(upto, where), capacity - 1)
 
     def _optimizer(self) -> optax.GradientTransformation:
         return annealed_adam(self.learning_rate, self.anneal_steps * self.num_gradient_steps)

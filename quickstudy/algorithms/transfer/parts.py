@@ -25,6 +25,8 @@ class InnerNetwork(eqx.Module):
     """Discount within and across the clock's ends of episodes; a short horizon is what makes draws search."""
     num_sweeps: int = 3
     """J, regressions after each block, each with the greedy actions of the one before."""
+    damping: float = 0.0
+    """How much of the head before it each regression keeps in a*, against greedy actions that flip back and forth."""
     capacity: int = 120
     """Transitions that are remembered of a task; beyond it the oldest are dropped."""
     noise: float = 0.1
@@ -46,7 +48,7 @@ class InnerNetwork(eqx.Module):
             raise unknown("inner.form", self.form, FORMS)
         if self.block_length < 0:
             raise InvalidArgument(f"inner.block_length must be at least 0 (one episode), got {self.block_length}")
-        require_within("[0, 1)", self, "gamma", prefix="inner.")
+        require_within("[0, 1)", self, "gamma", "damping", prefix="inner.")
         require_within("(0, inf)", self, "noise", prefix="inner.")
         require_within("[0, inf)", self, "spread", prefix="inner.")
         if not self.guidance > 0:
