@@ -153,8 +153,8 @@ VALUED = {
         },
         scratch={"dqn": CART_POLE_DQN},
         fine_tuned={
-            "task": CART_POLE_DQN | {"epsilon": 0.1, "epsilon_steps": 100, "capacity": 1000},
-            "rule": {"num_gradient_steps": 500, "num_return_steps": 3, "learning_rate": 5e-4, "gamma": 0.98},
+            "task": CART_POLE_DQN | {"block_length": 20, "epsilon": 0.2, "epsilon_steps": 200, "capacity": 1000},
+            "rule": {"num_gradient_steps": 500, "num_return_steps": 3, "learning_rate": 5e-4},
         },
     ),
 }

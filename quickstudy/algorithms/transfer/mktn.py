@@ -22,8 +22,9 @@ functions, in the order of the article that the method comes from:
 
        r − q_K(s, a) + γ q_K(s', a*)  =  φ · (ψ(s, a) − γ ψ(s', a*)) + noise N(0, σ²),     a* = argmax_a' Q(s', a')
 
-   a* is that of the posterior mean, so the regression is repeated J times. The prior is the knowledge's guidance: with
-   no data the agent acts on knowledge alone, and its pull fades as data come.
+   a* is that of the posterior mean, so the regression is repeated J times, and `damping` keeps it from flipping back
+   and forth. The prior is the knowledge's guidance: with no data the agent acts on knowledge alone, and its pull fades
+   as data come.
 
 3. `act_by_draw`: ``φ + Σ^½ z`` is a plausible value function; the agent follows it greedily. z ~ N(0, spread²) is
    drawn when an episode begins and kept; φ and Σ move with every update, so behaviour shifts within the episode.

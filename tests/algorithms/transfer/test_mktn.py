@@ -59,6 +59,29 @@ def test_the_head_is_the_gaussian_posterior_of_its_own_greedy_actions(params):
     np.testing.assert_allclose(head.root @ head.root.T, covariance - gain @ x @ covariance, rtol=1e-3, atol=1e-4)
 
 
+def test_a_damped_regression_keeps_some_of_the_policy_before_it(params):
+    data = _data()
+    known, start = known_of(params.knowledge, data), Head(jnp.asarray([1.0, -1.0, 0.5, 2.0]), jnp.eye(4))
+    one, two = (InnerNetwork(capacity=12, gamma=0.6, num_sweeps=n, noise=0.4, damping=0.75) for n in (1, 2))
+    first = fit_inner(params, one, data, known, start)
+    policy = start._replace(mean=0.75 * start.mean + 0.25 * first.mean)
+    expected = fit_inner(params, one, data, known, policy)
+    np.testing.assert_allclose(fit_inner(params, two, data, known, start).mean, expected.mean, rtol=1e-4)
+
+
+def test_leverage_counts_what_is_alike_once_and_rows_are_drawn_by_it(params):
+    """With a small σ: n rows of a kind have 1/n each, and all together the dimensions that they determine."""
+    inner = InnerNetwork(capacity=12, gamma=0.6, num_sweeps=1, noise=1e-2)
+    data = jax.tree.map(lambda x: x[jnp.asarray([0, 0, 0, 1, 8, 8, 8, 8])], _data())  # row 8 is empty
+    leverage = np.asarray(lesson_of(params, inner, data).leverage)
+    np.testing.assert_allclose(leverage, [1 / 3, 1 / 3, 1 / 3, 1, 0, 0, 0, 0], atol=0.02)
+    method = MKTN(width=8, num_features=4, inner=inner, rows="leverage", batch_size=2, lesson_rows=600)
+    lessons = jax.tree.map(lambda x: jnp.stack([x, x]), lesson_of(params, inner, data))
+    rows = np.asarray(method._rows(lessons, key=jax.random.key(0)))
+    assert np.mean(rows == 3) == pytest.approx(0.5, abs=0.05)
+    assert rows.max() == 3
+
+
 def test_without_data_the_head_is_the_prior_and_without_a_head_it_is_nothing(params):
     data = _data()._replace(weight=jnp.zeros(12))
     known = known_of(params.knowledge, data)
@@ -184,6 +207,7 @@ def test_continuous_actions_are_the_best_of_the_drawn_parabola():
         (lambda: MKTN(epsilon=1.5), r"epsilon must lie in \[0, 1\], got 1.5"),
         (lambda: InnerNetwork(spread=-1.0), "inner.spread must be at least 0, got -1.0"),
         (lambda: MKTN(train_block_length=7).budgets(GRID), "train_block_length=7 must divide the 12 steps"),
+        (lambda: InnerNetwork(damping=1.0), r"inner.damping must lie in \[0, 1\), got 1.0"),
         (lambda: MKTN(prior_rate=0.0), r"prior_rate must lie in \(0, 1\], got 0.0"),
         (lambda: InnerNetwork(gamma=1.0), r"inner.gamma must lie in \[0, 1\), got 1.0"),
         (lambda: InnerNetwork(guidance=0.0), "inner.guidance must be positive, or the prior is improper; got 0.0"),
