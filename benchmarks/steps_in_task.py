@@ -65,7 +65,7 @@ CASES = {
     ),
     "point-navigation": Case(
         marks=(0, 100, 200, 400, 1000, 2000, 4000),
-        num_tasks=64,
+        num_tasks=16,
         expert="goal known",
         methods={"mktn": "point-mktn", "ddpg": {"rule": {"gamma": 0.9}}, "td3": {"rule": {"gamma": 0.9}}},
     ),
