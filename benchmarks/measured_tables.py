@@ -153,3 +153,13 @@ def steps_table(stored: Stored) -> str:
     ends = next(iter(curves.values()))
     ends = f"Random: {number(ends['random'])}, expert: {number(ends['expert'])}."
     return f"{text}\n\n{ends} `{stored['command']}`, {stored['session']['started'][:10]}."
+
+
+def default_physics_table(stored: Stored) -> str:
+    """What learners from scratch earn at Gymnasium's parameters, seed by seed."""
+    rows = [
+        [f"`{name}`", f"`{row['method']}`", f"{row['steps']:,}", ", ".join(f"{x:.0f}" for x in row["returns"])]
+        for name, row in stored["worlds"].items()
+    ]
+    text = table(["world", "method", "steps", "last 20 episodes, by seed"], rows)
+    return f"{text}\n\n`{stored['command']}`, {stored['session']['started'][:10]}."

@@ -17,6 +17,7 @@ a page is out of date. A block is what stands between ``<!-- results:NAME -->`` 
     model-tasks      what benchmarks/model_tasks.py measured
     mktn-speed       what benchmarks/mktn_speed.py measured
     demonstrations   what benchmarks/demonstrations.py measured
+    default-physics  what benchmarks/default_physics.py measured
     planning-speed   what benchmarks/planning_speed.py measured
 
 Nothing but ``benchmarks/results/*.json`` (see ``store`` in presets.py, and speed.py) decides what is written.
@@ -34,6 +35,7 @@ from typing import Any
 from cells import MISSING, UNMEASURED, duration, estimate, number, table
 from measured_tables import (
     Stored,
+    default_physics_table,
     demonstrations_table,
     gradient_speed_table,
     mktn_speed_table,
@@ -202,6 +204,7 @@ def blocks(results: Sequence[Result], directory: Path) -> Callable[[str], str]:
         "planning-speed": (planning_speed_table, "planning_speed", "planning_speed.py"),
         "model-tasks": (model_tasks_table, "model-tasks", "model_tasks.py"),
         "mktn-speed": (mktn_speed_table, "mktn_speed", "mktn_speed.py"),
+        "default-physics": (default_physics_table, "default-physics", "default_physics.py"),
         "demonstrations": (demonstrations_table, "demonstrations", "demonstrations.py"),
     }
 

@@ -1,0 +1,78 @@
+"""Learners from scratch where Gymnasium's users know the scores: `CartPole-v1` and `Pendulum-v1`, one task each.
+
+Usage: ``python benchmarks/default_physics.py``. The compiled environments at Gymnasium's parameters (`default_task`,
+which the tests check step for step); 6 seeds; mean return of the last 20 episodes of training, exploration included.
+Stored in ``benchmarks/results/default-physics.json``. Solved: 475 of 500, and about −150.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from quickstudy.catalog import method
+from quickstudy.envs.control.cart_pole import CartPole
+from quickstudy.envs.control.family import AbstractControl
+from quickstudy.envs.control.pendulum import Pendulum
+from quickstudy.options import with_options
+from quickstudy.presets.value import CART_POLE_DQN
+from quickstudy.run_directory import describe_session, write_json
+from quickstudy.trial import run_trial
+from quickstudy.types import Budget
+
+RESULTS = Path(__file__).parent / "results" / "default-physics.json"
+NUM_SEEDS, NUM_EPISODES = 6, 20
+
+
+class Case(NamedTuple):
+    """A learner in a world, with its options, for so many steps."""
+
+    method: str
+    options: dict[str, Any]
+    family: AbstractControl
+    num_steps: int
+
+
+CASES = {
+    "CartPole-v1": Case("dqn", CART_POLE_DQN, CartPole(horizon=500), 40_000),
+    "Pendulum-v1": Case("ddpg", {}, Pendulum(), 20_000),
+}
+
+
+def last_episodes(case: Case) -> list[float]:
+    """Mean return of the last episodes, by seed."""
+    entry = method(case.method)
+    options = with_options(entry.load()(), case.options)
+    algorithm, length = entry.build(options, case.family), entry.budgets(options, case.family).test.block_length
+    budget = Budget(case.num_steps // length, length)
+
+    @eqx.filter_jit
+    def learn(key: Array) -> tuple[Array, Array]:
+        params = algorithm.init(case.family.env.spec, key=key).params
+        stream = run_trial(algorithm.learner, params, case.family.env, case.family.default_task, budget, key=key)
+        return stream.trajectory.reward.ravel(), (stream.trajectory.terminated | stream.trajectory.truncated).ravel()
+
+    found = []
+    for seed in range(NUM_SEEDS):
+        reward, last = (np.asarray(x) for x in learn(jax.random.key(seed)))
+        episodes = np.split(reward, np.flatnonzero(last) + 1)[:-1]
+        found.append(float(np.mean([episode.sum() for episode in episodes[-NUM_EPISODES:]])))
+        print(case.method, seed, len(episodes), round(found[-1], 1), flush=True)
+    return found
+
+
+def main() -> None:
+    rows = {
+        name: {"method": case.method, "options": case.options, "steps": case.num_steps, "returns": last_episodes(case)}
+        for name, case in CASES.items()
+    }
+    write_json(
+        RESULTS, {"command": "python benchmarks/default_physics.py", "session": describe_session(), "worlds": rows}
+    )
+
+
+if __name__ == "__main__":
+    main()
