@@ -17,6 +17,7 @@ from quickstudy.catalog import method
 from quickstudy.envs.control.cart_pole import CartPole
 from quickstudy.envs.control.family import AbstractControl
 from quickstudy.envs.control.pendulum import Pendulum
+from quickstudy.ops.returns import episode_returns
 from quickstudy.options import with_options
 from quickstudy.presets.value import CART_POLE_DQN
 from quickstudy.run_directory import describe_session, write_json
@@ -50,17 +51,18 @@ def last_episodes(case: Case) -> list[float]:
     budget = Budget(case.num_steps // length, length)
 
     @eqx.filter_jit
-    def learn(key: Array) -> tuple[Array, Array]:
+    def learn(key: Array) -> Array:
         params = algorithm.init(case.family.env.spec, key=key).params
-        stream = run_trial(algorithm.learner, params, case.family.env, case.family.default_task, budget, key=key)
-        return stream.trajectory.reward.ravel(), (stream.trajectory.terminated | stream.trajectory.truncated).ravel()
+        trial = run_trial(algorithm.learner, params, case.family.env, case.family.default_task, budget, key=key)
+        stream = trial.trajectory
+        return episode_returns(stream.reward.ravel(), (stream.terminated | stream.truncated).ravel(), case.num_steps)
 
     found = []
     for seed in range(NUM_SEEDS):
-        reward, last = (np.asarray(x) for x in learn(jax.random.key(seed)))
-        episodes = np.split(reward, np.flatnonzero(last) + 1)[:-1]
-        found.append(float(np.mean([episode.sum() for episode in episodes[-NUM_EPISODES:]])))
-        print(case.method, seed, len(episodes), round(found[-1], 1), flush=True)
+        returns = np.asarray(learn(jax.random.key(seed)))
+        completed = returns[~np.isnan(returns)]
+        found.append(float(completed[-NUM_EPISODES:].mean()))
+        print(case.method, seed, len(completed), round(found[-1], 1), flush=True)
     return found
 
 

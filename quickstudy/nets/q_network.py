@@ -18,7 +18,9 @@ class QNetwork(eqx.Module):
     def __init__(
         self, num_inputs: int, num_actions: int, *, width: int, depth: int, dueling: bool, key: Key[Array, ""]
     ):
-        self.perceptron = Perceptron.for_values(num_inputs, num_actions + dueling, width=width, depth=depth, key=key)
+        self.perceptron = Perceptron(
+            num_inputs, num_actions + dueling, width=width, depth=depth, random_biases=True, key=key
+        )
         self.dueling = dueling
 
     def __call__(self, obs: Float[Array, " F"]) -> Float[Array, " A"]:

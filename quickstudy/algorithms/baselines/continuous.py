@@ -18,6 +18,7 @@ Differs from the paper:
 
 import abc
 import math
+from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 import equinox as eqx
@@ -345,9 +346,9 @@ class AbstractReplayActorCritic(Untrained, Generic[RuleT]):
             raise InvalidArgument(f"{name} needs continuous actions, and this family's are discrete: try dqn")
         num_obs, num_actions = num_obs_features(spec), math.prod(spec.action.shape)
         k_actor, *k_critics = jax.random.split(key, 1 + self.rule.num_critics)
-        shape = {"width": self.width, "depth": self.depth}
-        actor = Perceptron(num_obs, num_actions * self.rule.outputs_per_action, **shape, key=k_actor)
-        critics = tuple(Perceptron(num_obs + num_actions, 1, **shape, key=k) for k in k_critics)
+        network = partial(Perceptron, width=self.width, depth=self.depth)
+        actor = network(num_obs, num_actions * self.rule.outputs_per_action, key=k_actor)
+        critics = tuple(network(num_obs + num_actions, 1, key=k) for k in k_critics)
         temperature = getattr(self.rule, "initial_temperature", 1.0)
         params = ActorCritics(actor, critics, jnp.asarray(math.log(temperature), jnp.float32))
         return MetaState(params, None, jnp.zeros((), jnp.int32))

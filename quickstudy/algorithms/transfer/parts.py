@@ -26,7 +26,7 @@ class InnerNetwork(eqx.Module):
     num_sweeps: int = 3
     """J, regressions after each block, each with the greedy actions of the one before."""
     damping: float = 0.0
-    """How much of the head before it each regression keeps in a*, against greedy actions that flip back and forth."""
+    """How much of the head before it each regression (form `bayes`) keeps in a*, whose actions flip back and forth."""
     capacity: int = 120
     """Transitions that are remembered of a task; beyond it the oldest are dropped."""
     noise: float = 0.1

@@ -10,7 +10,6 @@ half the pole's length l::
 Source: Barto, Sutton & Anderson 1983, with friction of the cart in proportion to its speed; Gymnasium has none.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from quickstudy.envs.base import AbstractObservedEnv
-from quickstudy.envs.control.family import AbstractControl, Controller
+from quickstudy.envs.control.family import AbstractControl, Controller, Design
 from quickstudy.envs.control.physics import Friction, PhysicalTasks, Scale
 from quickstudy.envs.replay import episode_paths, plain
 from quickstudy.errors import require_positive, require_within
@@ -194,7 +193,7 @@ class CartPole(AbstractControl):
         return Planner(horizon=20, num_iterations=1)
 
     @property
-    def controller(self) -> tuple[str, Callable[[Any], Controller]]:
+    def controller(self) -> tuple[str, Design]:
         """The linear-quadratic regulator."""
         return "regulator, physics known", self.env.regulator
 

@@ -4,7 +4,6 @@ Steps are semi-implicit (velocities first, and positions by the new velocities),
 under Euler's method a hanging pole gains energy from the error of the steps alone and swings up by itself.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -23,7 +22,7 @@ from quickstudy.envs.control.cart_pole import (
     cart_scene,
     physics,
 )
-from quickstudy.envs.control.family import AbstractControl, Controller
+from quickstudy.envs.control.family import AbstractControl, Controller, Design
 from quickstudy.envs.control.physics import PhysicalTasks
 from quickstudy.envs.replay import episode_paths, plain
 from quickstudy.errors import require_positive, require_within
@@ -160,7 +159,7 @@ class CartPoleSwingUp(AbstractControl):
         return Planner(horizon=60, num_iterations=1, correlation=0.95)
 
     @property
-    def controller(self) -> tuple[str, Callable[[Any], Controller]]:
+    def controller(self) -> tuple[str, Design]:
         """Good, but not the best that there is."""
         return "swing-up, physics known", self.env.swing_up
 

@@ -22,6 +22,8 @@ from quickstudy.yardsticks import PolicyYardstick
 
 Controller = Callable[[Obs], Action]
 """A policy of one task: the action for an observation."""
+Design = Callable[[Any], Controller]
+"""From a task to its controller."""
 
 
 class ControllerYardstick(AbstractYardstick):
@@ -31,7 +33,7 @@ class ControllerYardstick(AbstractYardstick):
     """
 
     name: str
-    design: Callable[[Any], Controller]
+    design: Design
     env: AbstractObservedEnv
     horizon: int
     num_episodes: int
@@ -85,7 +87,7 @@ class AbstractControl(AbstractFamily):
 
     @property
     @abc.abstractmethod
-    def controller(self) -> tuple[str, Callable[[Any], Controller]]:
+    def controller(self) -> tuple[str, Design]:
         """What the yardstick is called that knows the physics, and how its controller is designed for a task."""
 
     def yardsticks(self) -> tuple[AbstractYardstick, ...]:
@@ -97,7 +99,7 @@ class AbstractControl(AbstractFamily):
             self.controller_yardstick(*self.controller),
         )
 
-    def controller_yardstick(self, name: str, design: Callable[[Any], Controller]) -> AbstractYardstick:
+    def controller_yardstick(self, name: str, design: Design) -> AbstractYardstick:
         """The controllers that ``design`` makes of tasks."""
         return ControllerYardstick(name, design, self.env, self.horizon, self.num_episodes)
 

@@ -6,7 +6,6 @@ With the position x, the velocity v (in m a step), the engine's power p, gravity
     x ← clip(x + v, −1.2, .6),  v ← 0 at the left end if it points outwards
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from quickstudy.envs.base import AbstractObservedEnv
-from quickstudy.envs.control.family import AbstractControl, Controller
+from quickstudy.envs.control.family import AbstractControl, Controller, Design
 from quickstudy.envs.control.physics import PhysicalTasks, Scale
 from quickstudy.envs.replay import episode_paths, plain
 from quickstudy.errors import require_positive, require_within
@@ -137,7 +136,7 @@ class MountainCar(AbstractControl):
         return Planner(horizon=120, num_iterations=1, spread=0.8, correlation=0.95)
 
     @property
-    def controller(self) -> tuple[str, Callable[[Any], Controller]]:
+    def controller(self) -> tuple[str, Design]:
         """Full power the way the car moves: it always arrives, but a frugal driver would pay less."""
         return "rocking, engine known", self.env.rocking
 

@@ -6,7 +6,6 @@ With the angle θ (0 upright), the torque u and a rod of mass m and length l und
     θ ← θ + θ̇ dt
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from quickstudy.envs.base import AbstractObservedEnv
-from quickstudy.envs.control.family import AbstractControl, Controller
+from quickstudy.envs.control.family import AbstractControl, Controller, Design
 from quickstudy.envs.control.physics import PhysicalTasks, Scale
 from quickstudy.envs.replay import episode_paths, plain
 from quickstudy.errors import require_positive, require_within
@@ -180,7 +179,7 @@ class Pendulum(AbstractControl):
         return Planner(horizon=20, num_iterations=1, correlation=0.7)
 
     @property
-    def controller(self) -> tuple[str, Callable[[Any], Controller]]:
+    def controller(self) -> tuple[str, Design]:
         """Good, but not the best that there is."""
         return "swing-up, physics known", self.env.swing_up
 

@@ -13,7 +13,6 @@ The task's matrix W says what each action does to each joint. Gymnasium's reache
 its numbers.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -22,7 +21,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from quickstudy.envs.base import AbstractObservedEnv
-from quickstudy.envs.control.family import AbstractControl, Controller
+from quickstudy.envs.control.family import AbstractControl, Controller, Design
 from quickstudy.envs.control.physics import AbstractParameter, PhysicalTasks, Scale
 from quickstudy.envs.replay import episode_paths, plain
 from quickstudy.errors import require_positive, require_within
@@ -244,7 +243,7 @@ class Reacher(AbstractControl):
         return Planner(horizon=12, num_iterations=1, correlation=0.7)
 
     @property
-    def controller(self) -> tuple[str, Callable[[Any], Controller]]:
+    def controller(self) -> tuple[str, Design]:
         """Good, but not the best that there is."""
         return "reaching, physics known", self.env.computed_torque
 
