@@ -36,10 +36,18 @@ class MethodEntry(NamedTuple):
 
 
 class FamilyEntry(NamedTuple):
-    """A task family that the command line offers."""
+    """A task family that the command line offers.
+
+    Attributes:
+        summary: one line.
+        load: returns the function that makes it with its defaults.
+        extra: what has to be installed beside the library, as in ``quickstudy[extra]``; its environments are not
+            compiled.
+    """
 
     summary: str
     load: Callable[[], Callable[[], "AbstractFamily"]]
+    extra: str = ""
 
 
 def _algorithm(module: str, name: str) -> Callable[[], Callable[[], Any]]:
@@ -270,105 +278,50 @@ METHODS = {
 }
 
 
-def _bernoulli_bandit() -> Callable[[], Any]:
-    from quickstudy.envs.bandit import BernoulliBandit
-
-    return BernoulliBandit
-
-
-def _gaussian_bandit() -> Callable[[], Any]:
-    from quickstudy.envs.bandit import GaussianBandit
-
-    return GaussianBandit
+def _compiled(summary: str, module: str, name: str) -> FamilyEntry:
+    """A family of the library's own."""
+    return FamilyEntry(summary, lambda: getattr(importlib.import_module(f"quickstudy.envs.{module}"), name))
 
 
-def _random_mdp() -> Callable[[], Any]:
-    from quickstudy.envs.tabular import RandomMDP
-
-    return RandomMDP
-
-
-def _grid_navigation() -> Callable[[], Any]:
-    from quickstudy.envs.gridworld import GridNavigation
-
-    return GridNavigation
-
-
-def _dark_room() -> Callable[[], Any]:
-    from quickstudy.envs.darkroom import DarkRoom
-
-    return DarkRoom
-
-
-def _dark_key_to_door() -> Callable[[], Any]:
-    from quickstudy.envs.darkroom import DarkKeyToDoor
-
-    return DarkKeyToDoor
-
-
-def _point() -> Callable[[], Any]:
-    from quickstudy.envs.point import PointNavigation
-
-    return PointNavigation
-
-
-def _sparse_point() -> Callable[[], Any]:
-    from quickstudy.envs.point import SparsePointNavigation
-
-    return SparsePointNavigation
-
-
-def _rotated_point() -> Callable[[], Any]:
-    from quickstudy.envs.point import RotatedPointNavigation
-
-    return RotatedPointNavigation
-
-
-def _cart_pole() -> Callable[[], Any]:
-    from quickstudy.envs.control.cart_pole import CartPole
-
-    return CartPole
-
-
-def _cart_pole_swing_up() -> Callable[[], Any]:
-    from quickstudy.envs.control.cart_pole_swing_up import CartPoleSwingUp
-
-    return CartPoleSwingUp
-
-
-def _pendulum() -> Callable[[], Any]:
-    from quickstudy.envs.control.pendulum import Pendulum
-
-    return Pendulum
-
-
-def _mountain_car() -> Callable[[], Any]:
-    from quickstudy.envs.control.mountain_car import MountainCar
-
-    return MountainCar
-
-
-def _reacher() -> Callable[[], Any]:
-    from quickstudy.envs.control.reacher import Reacher
-
-    return Reacher
+def _world(summary: str, where: str, extra: str) -> FamilyEntry:
+    """A family over another library's environments."""
+    return FamilyEntry(summary, lambda: load_outside(f"quickstudy.worlds.{where}"), extra)
 
 
 FAMILIES = {
-    "bernoulli-bandit": FamilyEntry("k arms that pay 0 or 1, with unknown probabilities", _bernoulli_bandit),
-    "gaussian-bandit": FamilyEntry("k arms with unknown means and normal noise", _gaussian_bandit),
-    "random-mdp": FamilyEntry("tabular Markov decision processes drawn from a Dirichlet prior", _random_mdp),
-    "grid-navigation": FamilyEntry("a 5×5 grid with a hidden goal (VariBAD's)", _grid_navigation),
-    "dark-room": FamilyEntry("a 9×9 room with a hidden goal", _dark_room),
-    "dark-key-to-door": FamilyEntry("a 9×9 room with a hidden key, then a hidden door", _dark_key_to_door),
-    "point-navigation": FamilyEntry("a point in the plane, distance to a hidden goal as reward (MAML's)", _point),
-    "sparse-point-navigation": FamilyEntry("the same with goals on a half circle and reward near them", _sparse_point),
-    "rotated-point-navigation": FamilyEntry("a point whose actuators are rotated by a hidden angle", _rotated_point),
-    "cart-pole": FamilyEntry("a pole to keep upright on a cart of hidden physics", _cart_pole),
-    "cart-pole-swing-up": FamilyEntry("a pole to swing up, on a cart of hidden physics", _cart_pole_swing_up),
-    "pendulum": FamilyEntry("a pendulum of hidden physics to swing up and hold", _pendulum),
-    "mountain-car": FamilyEntry("a weak car of hidden physics that must rock itself out of a valley", _mountain_car),
-    "reacher": FamilyEntry("an arm of two links whose actuators may be swapped, reversed or crippled", _reacher),
+    "bernoulli-bandit": _compiled("k arms that pay 0 or 1, with unknown probabilities", "bandit", "BernoulliBandit"),
+    "gaussian-bandit": _compiled("k arms with unknown means and normal noise", "bandit", "GaussianBandit"),
+    "random-mdp": _compiled("tabular Markov decision processes drawn from a Dirichlet prior", "tabular", "RandomMDP"),
+    "grid-navigation": _compiled("a 5×5 grid with a hidden goal (VariBAD's)", "gridworld", "GridNavigation"),
+    "dark-room": _compiled("a 9×9 room with a hidden goal", "darkroom", "DarkRoom"),
+    "dark-key-to-door": _compiled("a 9×9 room with a hidden key, then a hidden door", "darkroom", "DarkKeyToDoor"),
+    "point-navigation": _compiled(
+        "a point in the plane, distance to a hidden goal as reward (MAML's)", "point", "PointNavigation"
+    ),
+    "sparse-point-navigation": _compiled(
+        "the same with goals on a half circle and reward near them", "point", "SparsePointNavigation"
+    ),
+    "rotated-point-navigation": _compiled(
+        "a point whose actuators are rotated by a hidden angle", "point", "RotatedPointNavigation"
+    ),
+    "cart-pole": _compiled("a pole to keep upright on a cart of hidden physics", "control.cart_pole", "CartPole"),
+    "cart-pole-swing-up": _compiled(
+        "a pole to swing up, on a cart of hidden physics", "control.cart_pole_swing_up", "CartPoleSwingUp"
+    ),
+    "pendulum": _compiled("a pendulum of hidden physics to swing up and hold", "control.pendulum", "Pendulum"),
+    "mountain-car": _compiled(
+        "a weak car of hidden physics that must rock itself out of a valley", "control.mountain_car", "MountainCar"
+    ),
+    "reacher": _compiled(
+        "an arm of two links whose actuators may be swapped, reversed or crippled", "control.reacher", "Reacher"
+    ),
+    "half-cheetah-vel": _world("a half-cheetah that must run at a hidden speed", "mujoco:HalfCheetahVel", "mujoco"),
+    "half-cheetah-dir": _world("a half-cheetah that must run in a hidden direction", "mujoco:HalfCheetahDir", "mujoco"),
+    "ant-dir": _world("an ant that must run in a hidden direction", "mujoco:AntDir", "mujoco"),
+    "meta-world-ml1": _world(
+        "Meta-World's ML1: a robot arm with a hidden goal", "meta_world:MetaWorldML1", "metaworld"
+    ),
+    "highway": _world("driving in traffic and a car that differ", "driving:HighwayDriving", "highway"),
 }
 
 

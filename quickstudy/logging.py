@@ -5,16 +5,14 @@ training seed; it is logged as its mean over the seeds and, if there are several
 """
 
 import abc
-import importlib
 import math
 import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from quickstudy.errors import InvalidArgument
+from quickstudy.extras import import_extra
 
 
 class AbstractLogger(abc.ABC):
@@ -71,7 +69,7 @@ class WandbLogger(AbstractLogger):
     """
 
     def __init__(self, directory: Path, name: str, config: dict[str, Any], project: str = "quickstudy"):
-        wandb = _import_extra("wandb")
+        wandb = import_extra("wandb", extra="wandb", purpose="logging to wandb")
         run_id = _remember(directory, lambda: uuid.uuid4().hex)
         self._run = wandb.init(dir=str(directory), project=project, name=name, id=run_id, config=config, resume="allow")
 
@@ -96,7 +94,7 @@ class MLflowLogger(AbstractLogger):
     """
 
     def __init__(self, directory: Path, name: str, config: dict[str, Any], experiment: str = "quickstudy"):
-        self._mlflow = _import_extra("mlflow")
+        self._mlflow = import_extra("mlflow", extra="mlflow", purpose="logging to mlflow")
         self._client = self._mlflow.MlflowClient()
         known = self._client.get_experiment_by_name(experiment)
         experiment_id = known.experiment_id if known else self._client.create_experiment(experiment)
@@ -126,15 +124,6 @@ def scalars(env_steps: int, metrics: dict[str, list[float]]) -> dict[str, float]
         if len(values) > 1:
             numbers |= {f"{name}/seed_{seed}": float(value) for seed, value in enumerate(values)}
     return {name: number for name, number in numbers.items() if not math.isnan(number)}
-
-
-def _import_extra(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise InvalidArgument(f"logging to {name} needs an extra: pip install 'quickstudy[{name}]'") from error
 
 
 def _remember(directory: Path, make: Callable[[], str]) -> str:

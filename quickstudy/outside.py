@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 VARIED = "quickstudy.host.varied:Varied"
 """The family that ``--gym-id`` and ``--vary`` stand for."""
+COMPILED = "quickstudy.envs.gymnax:Gymnax"
+"""The family that ``--gymnax-id`` and ``--vary`` stand for."""
 
 
 def is_outside(name: str) -> bool:
@@ -25,20 +27,21 @@ def is_outside(name: str) -> bool:
 
 
 def gym_id_as_family(args: Sequence[str]) -> list[str]:
-    """``--gym-id ID --vary RANGES`` in a command line, written as the family and the options that they stand for."""
-    rest, values = list(args), dict[str, str]()
-    for flag in ("--gym-id", "--vary"):
-        value, rest = take_option(flag, rest)
-        if value is not None:
-            values[flag] = value
-    if "--gym-id" not in values:
-        if values:
-            raise InvalidArgument(f"--vary {values['--vary']} needs --gym-id ID: it says whose numbers vary")
+    """``--gym-id ID --vary RANGES`` (or ``--gymnax-id``) in a command line, written as the family and its options."""
+    gym_id, rest = take_option("--gym-id", args)
+    gymnax_id, rest = take_option("--gymnax-id", rest)
+    vary, rest = take_option("--vary", rest)
+    if gym_id and gymnax_id:
+        raise InvalidArgument(f"--gym-id {gym_id} and --gymnax-id {gymnax_id} are two families: give one")
+    if gym_id:
+        options = {"--family": VARIED, "--family.world.gym-id": gym_id, "--family.world.vary": vary}
+    elif gymnax_id:
+        options = {"--family": COMPILED, "--family.gymnax-id": gymnax_id, "--family.vary": vary}
+    elif vary:
+        raise InvalidArgument(f"--vary {vary} needs --gym-id ID or --gymnax-id ID: it says whose numbers vary")
+    else:
         return rest
-    options = {"--family": VARIED, "--family.world.gym-id": values["--gym-id"]}
-    if "--vary" in values:
-        options["--family.world.vary"] = values["--vary"]
-    return rest + [word for option in options.items() for word in option]
+    return rest + [word for option in options.items() if option[1] is not None for word in option]
 
 
 def take_option(flag: str, args: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -86,8 +89,11 @@ def load_outside(name: str) -> Callable[[], "AbstractFamily"]:
 
 def short_name(name: str, family: Any) -> str:
     """What a family is called in the name of a run directory."""
-    gym_id = getattr(getattr(family, "world", None), "gym_id", None) if name == VARIED else None
-    return (gym_id or name.rpartition(":")[2]).replace("/", "-").replace(":", "-")
+    gym_id = {
+        VARIED: lambda: family.world.gym_id,
+        COMPILED: lambda: family.gymnax_id,
+    }.get(name)
+    return (gym_id() if gym_id else name.rpartition(":")[2]).replace("/", "-").replace(":", "-")
 
 
 def _find(name: str, module_name: str, attribute: str) -> Callable[[], Any]:

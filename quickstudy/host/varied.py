@@ -20,6 +20,12 @@ class Range(NamedTuple):
     high: float
     beyond: float
 
+    def ends(self, split: str) -> tuple[float, float]:
+        """The interval that a split draws from."""
+        if split != "ood":
+            return self.low, self.high
+        return (self.high, self.beyond) if self.beyond > self.high else (self.beyond, self.low)
+
 
 @dataclasses.dataclass(frozen=True)
 class Varied:
@@ -70,9 +76,7 @@ class Varied:
 
     def sample_task(self, rng: np.random.Generator, split: str) -> dict[str, float]:
         """One number for each name that varies; in the ``ood`` split all of them lie beyond their range."""
-        outside = lambda r: (r.high, r.beyond) if r.beyond > r.high else (r.beyond, r.low)
-        ends = lambda r: outside(r) if split == "ood" else (r.low, r.high)
-        return {name: float(rng.uniform(*ends(r))) for name, r in parse_ranges(self.vary).items()}
+        return {name: float(rng.uniform(*r.ends(split))) for name, r in parse_ranges(self.vary).items()}
 
 
 @functools.lru_cache(maxsize=64)

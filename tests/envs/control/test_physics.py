@@ -16,7 +16,7 @@ from quickstudy.presets.model import PLANNED
 from quickstudy.tasks.base import SPLITS
 
 KEY = jax.random.key(0)
-LOADED = {name: entry.load()() for name, entry in FAMILIES.items()}
+LOADED = {name: entry.load()() for name, entry in FAMILIES.items() if not entry.extra}
 CONTROL = {name: family for name, family in LOADED.items() if isinstance(family, AbstractControl)}
 
 

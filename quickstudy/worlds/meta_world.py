@@ -1,0 +1,76 @@
+"""Meta-World's ML1: one manipulation task of a Sawyer arm, with goals and objects that the arm is not told.
+
+Source: Yu et al. 2020, arXiv:1910.10897; Meta-World+ (McLean et al. 2025, arXiv:2505.11289) for the two rewards.
+"""
+
+import dataclasses
+import functools
+import pickle
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from quickstudy.errors import require_positive, unknown
+from quickstudy.extras import import_extra
+
+
+@dataclasses.dataclass(frozen=True)
+class MetaWorldML1:
+    """The 50 training and 50 test tasks of ``metaworld.ML1``; validation tasks are training tasks of another seed.
+
+    A task is the vector that Meta-World calls ``rand_vec``: where the object starts and where the goal is, in metres.
+    """
+
+    name: str = "reach-v3"
+    """Meta-World's name of the environment."""
+    reward: str = "v2"
+    """Meta-World's convention of the return: v2 pays 0 to 10 a step, v1 is that of its first release."""
+    horizon: int = 500
+    """Steps in an episode (Meta-World: 500)."""
+    num_episodes: int = 2
+    """Episodes in a trial."""
+    seed: int = 0
+    """Of the benchmark's tasks."""
+
+    def __post_init__(self):
+        require_positive(horizon=self.horizon, num_episodes=self.num_episodes)
+        if self.reward not in ("v1", "v2"):
+            raise unknown("convention of the return", self.reward, ("v1", "v2"))
+
+    def make(self) -> gymnasium.Env:
+        """A new environment, without a task."""
+        # Meta-World refuses the step at which its own clock runs out; the collector's clock is there before.
+        return _class_of(self.name)(reward_function_version=self.reward)
+
+    def set_task(self, env: Any, task: np.ndarray) -> None:
+        """Bring object and goal to their places at the next reset."""
+        metaworld = _metaworld()
+        data = {"rand_vec": np.asarray(task, np.float64), "env_cls": type(env.unwrapped), "partially_observable": True}
+        env.unwrapped.set_task(metaworld.Task(env_name=self.name, data=pickle.dumps(data)))
+
+    def sample_task(self, rng: np.random.Generator, split: str) -> np.ndarray:
+        """One of the 50 tasks of a split."""
+        tasks = benchmark_tasks(self.name, self.seed, split)
+        return tasks[rng.integers(len(tasks))]
+
+
+@functools.lru_cache(maxsize=16)
+def benchmark_tasks(name: str, seed: int, split: str) -> tuple[np.ndarray, ...]:
+    """The tasks of a split of ``metaworld.ML1(name, seed)``; those of validation are drawn as those of training are."""
+    _class_of(name)
+    # The test tasks of a seed are the training tasks of the next one.
+    benchmark = _metaworld().ML1(name, seed=seed + 2 * (split == "validation"))
+    tasks = benchmark.test_tasks if split == "test" else benchmark.train_tasks
+    return tuple(np.asarray(pickle.loads(task.data)["rand_vec"], np.float32) for task in tasks)
+
+
+def _metaworld() -> Any:
+    return import_extra("metaworld", extra="metaworld", purpose="MetaWorldML1")
+
+
+def _class_of(name: str) -> Any:
+    known = _metaworld().ALL_V3_ENVIRONMENTS
+    if name not in known:
+        raise unknown("environment of Meta-World", name, known)
+    return known[name]
