@@ -20,9 +20,10 @@ from quickstudy.algorithms.ppo import PPO
 from quickstudy.catalog import FAMILIES, METHODS
 from quickstudy.cli import COMMANDS
 from quickstudy.commands.train import RunOptions, TrainOptions
+from quickstudy.envs.gymnax import Gymnax
 from quickstudy.host.family import HostFamily
 from quickstudy.host.varied import Varied
-from quickstudy.outside import VARIED
+from quickstudy.outside import COMPILED, VARIED
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -44,7 +45,7 @@ FAMILY_PAGES = {
     "pendulum": "control",
     "mountain-car": "control",
     "reacher": "control",
-}
+} | {name: "other-libraries" for name, entry in FAMILIES.items() if entry.extra}
 DIFFERS = {
     "algorithms/rl2.md": ("context.rl2",),
     "algorithms/multitask-ppo.md": ("baselines.multitask",),
@@ -123,7 +124,13 @@ def test_every_hyperparameter_of_the_outer_loop_is_listed_with_its_default():
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_option_of_a_family_is_listed_with_its_default(name: str):
-    assert missing_options(FAMILIES[name].load()(), f"families/{FAMILY_PAGES[name]}.md") == []
+    options = FAMILIES[name].load()()
+    options = options.world if isinstance(options, HostFamily) else options
+    assert missing_options(options, f"families/{FAMILY_PAGES[name]}.md") == []
+
+
+def test_every_option_of_a_family_of_gymnax_is_listed_with_its_default():
+    assert missing_options(Gymnax(), "families/other-libraries.md") == []
 
 
 @pytest.mark.parametrize("page", DIFFERS)
@@ -162,8 +169,9 @@ def test_commands_in_the_pages_exist(line: str):
     assert words[1] in COMMANDS
     if words[1] != "train" or "--resume" in words:
         return
-    if "--gym-id" in words:
-        words[words.index("--gym-id") : words.index("--gym-id") + 4] = ["--family", VARIED]
+    for flag, outside in (("--gym-id", VARIED), ("--gymnax-id", COMPILED)):
+        if flag in words:
+            words[words.index(flag) : words.index(flag) + 4] = ["--family", outside]
     known = {f.name for options in (TrainOptions, RunOptions) for f in dataclasses.fields(options)}
     options = {"method": RL2(), "family": None}
     if "--preset" not in words:
