@@ -1,7 +1,7 @@
 """Run presets and store what they gave, one JSON file each in ``benchmarks/results/``.
 
 Usage: ``python benchmarks/presets.py NAME [NAME …]`` (all presets without a name). A preset that was started before in
-``runs/`` goes on where it stopped.
+``runs/`` goes on where it stopped. Those that plan through a model are evaluated out of distribution, too.
 """
 
 import json
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from quickstudy.presets import PRESETS
+from quickstudy.presets.model import MODEL
 from quickstudy.run_directory import RunDirectory, write_json
 
 RESULTS = Path(__file__).parent / "results"
@@ -17,7 +18,8 @@ RESULTS = Path(__file__).parent / "results"
 
 def store(name: str, run: RunDirectory) -> Path:
     """Copy what a run measured, with everything needed to repeat it, to the results."""
-    summary = json.loads((run.evaluation("test") / "summary.json").read_text())
+    evaluation = {split: run.evaluation(split) / "summary.json" for split in ("test", "ood")}
+    summaries = {split: json.loads(path.read_text()) for split, path in evaluation.items() if path.exists()}
     metrics = run.read_metrics()
     result = {
         "preset": name,
@@ -26,7 +28,8 @@ def store(name: str, run: RunDirectory) -> Path:
         "training": {key: metrics[-1][key] for key in ("step", "env_steps", "seconds")},
         "published": PRESETS[name].published,
         "source": PRESETS[name].source,
-        "evaluation": summary,
+        "evaluation": summaries["test"],
+        "out_of_distribution": summaries.get("ood"),
         "sessions": run.read_sessions(),
     }
     RESULTS.mkdir(exist_ok=True)
@@ -37,7 +40,11 @@ def store(name: str, run: RunDirectory) -> Path:
 
 def main(names: list[str]) -> None:
     for name in names or list(PRESETS):
-        subprocess.run([sys.executable, "-m", "quickstudy", "reproduce", name], check=True)
+        quickstudy = [sys.executable, "-m", "quickstudy"]
+        subprocess.run([*quickstudy, "reproduce", name], check=True)
+        if name in MODEL:
+            ood = ["--split", "ood", "--num-tasks", str(PRESETS[name].num_test_tasks)]
+            subprocess.run([*quickstudy, "evaluate", f"runs/{name}", *ood], check=True)
         print(store(name, RunDirectory.open(Path("runs") / name)))
 
 

@@ -160,6 +160,16 @@ def yardstick_table(results: Sequence[Result]) -> str:
     return table(["preset", "policy", "total ± standard error", "first episode", "last episode"], rows)
 
 
+def quality(evaluation: dict[str, Any] | None) -> list[float]:
+    """The returns of the first two episodes, on the scale from the random policy, 0, to the oracle planner, 1."""
+    if evaluation is None:
+        return []
+    known = {y["name"]: y["per_episode"] for y in evaluation["yardsticks"]}
+    returns = [x["value"] for x in evaluation["adapted"]["per_episode"]["mean"]]
+    low, high = known["random"], known["oracle planner"]
+    return [(returns[e] - low[e]) / (high[e] - low[e]) for e in (0, 1)]
+
+
 def episodes_table(results: Sequence[Result]) -> str:
     """Returns by episode; the first two also on the scale from the random policy, 0, to the oracle planner, 1."""
     if not results:
@@ -170,20 +180,20 @@ def episodes_table(results: Sequence[Result]) -> str:
         "preset",
         *(f"episode {e + 1}" for e in range(len(returns(results[0])))),
         "first two, 0 random, 1 oracle planner",
+        "second, out of distribution",
         "steps per seed",
         "seeds × tasks",
         "time",
     ]
     rows = []
     for result in results:
-        known = {y["name"]: y["per_episode"] for y in result["evaluation"]["yardsticks"]}
-        low, high = known["random"], known["oracle planner"]
-        share = [(returns(result)[e]["value"] - low[e]) / (high[e] - low[e]) for e in (0, 1)]
+        share, beyond = (quality(result.get(split)) for split in ("evaluation", "out_of_distribution"))
         rows.append(
             [
                 f"`{result['preset']}`",
                 *(estimate(x) for x in returns(result)),
                 ", ".join(f"{x:.2f}" for x in share),
+                f"{beyond[1]:.2f}" if beyond else MISSING,
                 f"{result['training']['env_steps']:,}",
                 seeds_and_tasks(result),
                 f"{duration(result['training']['seconds'])}, {result['sessions'][-1]['started'][:10]}",
@@ -191,7 +201,7 @@ def episodes_table(results: Sequence[Result]) -> str:
         )
     for name in ("oracle planner", "random"):
         (values,) = [y["per_episode"] for y in results[0]["evaluation"]["yardsticks"] if y["name"] == name]
-        rows.append([name, *(number(x) for x in values), "1" if name != "random" else "0", *[MISSING] * 3])
+        rows.append([name, *(number(x) for x in values), "1" if name != "random" else "0", *[MISSING] * 4])
     return table(header, rows)
 
 

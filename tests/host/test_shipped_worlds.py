@@ -1,4 +1,4 @@
-"""The families over other libraries' environments that come along: the contract, and rewards worked out from the source."""
+"""The families over other libraries that come along: the contract, and rewards worked out from the source."""
 
 import dataclasses
 

@@ -1,0 +1,92 @@
+"""How much of the time of collecting is the environments' own: half-cheetahs, 64 at once, on two workers.
+
+Usage: ``python benchmarks/collection_speed.py``. Environment steps a second, rounds of all four in turn, medians:
+
+    gymnasium     the same environments in `gymnasium.vector.AsyncVectorEnv`, random actions: a process each
+    stepped       the collector's own pool of environments, random actions and no learner
+    random        `HostCollector`, a learner that acts at random
+    rl2           `HostCollector`, RL² with a GRU of 64 units
+
+Stored in ``benchmarks/results/collection_speed.json``, with the ratio of each to ``stepped``.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import gymnasium
+import jax
+import numpy as np
+
+from quickstudy.algorithms.baselines.random import RandomLearner
+from quickstudy.algorithms.context.rl2 import RL2
+from quickstudy.catalog import family
+from quickstudy.collect.host import HostCollector
+from quickstudy.host.pool import Pool
+from quickstudy.host.world import to_task
+from quickstudy.options import with_options
+from quickstudy.run_directory import describe_session, write_json
+from quickstudy.types import Budget
+
+NUM_ENVS, NUM_STEPS, ROUNDS, NUM_WORKERS = 64, 100, 5, 2
+RESULTS = Path(__file__).parent / "results" / "collection_speed.json"
+CHEETAHS = with_options(family("half-cheetah-vel").load()(), {"num_workers": NUM_WORKERS})
+WORLD = CHEETAHS.world
+
+
+def cheetah() -> gymnasium.Env:
+    """One environment, as the collector makes it."""
+    env = WORLD.make()
+    WORLD.set_task(env, 1.0)
+    return env
+
+
+def gymnasium_alone() -> Callable[[], object]:
+    envs = gymnasium.vector.AsyncVectorEnv([cheetah] * NUM_ENVS, context="spawn")
+    envs.reset(seed=0)
+    actions = np.random.default_rng(0).uniform(-1, 1, (NUM_STEPS, NUM_ENVS, 6)).astype(np.float32)
+    return lambda: [envs.step(action) for action in actions]
+
+
+def stepped(tasks: list[float]) -> Callable[[], object]:
+    pool = Pool(WORLD, CHEETAHS.env.layout, num_workers=NUM_WORKERS, timeout=60, max_restarts=0)
+    seeds = np.arange(NUM_ENVS)
+    pool.begin(tasks, seeds)
+    actions = np.random.default_rng(0).uniform(-1, 1, (NUM_STEPS, NUM_ENVS, 6)).astype(np.float32)
+    return lambda: [pool.step(action, seeds) for action in actions]
+
+
+def collected(learner, params, tasks) -> Callable[[], object]:
+    collector, budget = HostCollector(CHEETAHS.env, num_workers=NUM_WORKERS), Budget(1, NUM_STEPS)
+    return lambda: jax.block_until_ready(
+        collector.collect(learner, params, tasks, budget, key=jax.random.key(0)).trajectory.reward
+    )
+
+
+def main() -> None:
+    tasks = CHEETAHS.tasks("train").batch(NUM_ENVS, key=jax.random.key(0))
+    rl2 = RL2(width=64)
+    params = rl2.init(CHEETAHS.env.spec, key=jax.random.key(0)).params
+    calls = {
+        "gymnasium": gymnasium_alone(),
+        "stepped": stepped([to_task(task) for task in np.asarray(tasks)]),
+        "random": collected(RandomLearner.for_spec(CHEETAHS.env.spec), None, tasks),
+        "rl2": collected(rl2.learner, params, tasks),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for round_ in range(ROUNDS + 1):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if round_:  # the first one compiles and starts workers
+                seconds[name].append(time.perf_counter() - start)
+    speed = {name: NUM_ENVS * NUM_STEPS / float(np.median(times)) for name, times in seconds.items()}
+    ratios = {name: value / speed["stepped"] for name, value in speed.items()}
+    for name, value in speed.items():
+        print(f"{name}: {value:,.0f} env steps/s, {ratios[name]:.2f} of stepping alone", flush=True)
+    result = {"env_steps_per_second": speed, "ratio_to_stepped": ratios, "num_envs": NUM_ENVS}
+    write_json(RESULTS, {"command": "python benchmarks/collection_speed.py", "session": describe_session(), **result})
+
+
+if __name__ == "__main__":
+    main()
