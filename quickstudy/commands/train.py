@@ -113,11 +113,10 @@ def _choose(args: Sequence[str]) -> tuple[tuple[str | None, Preset], list[str]]:
     if rest and not rest[0].startswith("-") and "--family" in values:
         method, family = rest.pop(0), values["--family"]
         catalog.method(method)
-        if is_outside(family) or catalog.family(family).extra:
-            return (None, dataclasses.replace(OUTSIDE, method=method, family=family)), rest
-        plain = Preset("", method, family, num_steps=600, num_tasks=256, num_test_tasks=4096)
-        start = preset_for(method, family) or plain
-        return (None, dataclasses.replace(start, num_seeds=NUM_SEEDS)), rest
+        outside = is_outside(family) or catalog.family(family).extra
+        plain = OUTSIDE if outside else Preset("", method, family, num_steps=600, num_tasks=256, num_test_tasks=4096)
+        start = preset_for(method, family) or dataclasses.replace(plain, method=method, family=family)
+        return (None, dataclasses.replace(start, num_seeds=OUTSIDE.num_seeds if outside else NUM_SEEDS)), rest
     print(
         USAGE.format(
             methods=", ".join(catalog.METHODS),

@@ -10,8 +10,9 @@ from quickstudy.presets.gradient import GRADIENT
 from quickstudy.presets.memory import MEMORY
 from quickstudy.presets.model import MODEL
 from quickstudy.presets.value import VALUE
+from quickstudy.presets.worlds import WORLDS
 
-PRESETS: dict[str, Preset] = MEMORY | VALUE | GRADIENT | MODEL
+PRESETS: dict[str, Preset] = MEMORY | VALUE | GRADIENT | MODEL | WORLDS
 
 
 def preset(name: str) -> Preset:
