@@ -163,3 +163,22 @@ def default_physics_table(stored: Stored) -> str:
     ]
     text = table(["world", "method", "steps", "last 20 episodes, by seed"], rows)
     return f"{text}\n\n`{stored['command']}`, {stored['session']['started'][:10]}."
+
+
+def success_table(stored: Stored) -> str:
+    """Share of episodes that succeed, by episode and by training seed."""
+    rows = [
+        [f"episode {i + 1}", estimate(rate), ", ".join(f"{seed[i]:.2f}" for seed in stored["by_seed"])]
+        for i, rate in enumerate(stored["success"])
+    ]
+    text = table([f"`{stored['world']}`, {stored['tasks']} test tasks", "success [95 %]", "by training seed"], rows)
+    return f"{text}\n\n`{stored['command']}`, {stored['session']['started'][:10]}."
+
+
+def collection_speed_table(stored: Stored) -> str:
+    """Environment steps a second, stepping alone and with a learner."""
+    ratios = stored["ratio_to_stepped"]
+    rows = [[name, f"{speed:,.0f}", f"{ratios[name]:.2f}"] for name, speed in stored["env_steps_per_second"].items()]
+    text = table([f"{stored['num_envs']} half-cheetahs", "env steps/s", "of stepping alone"], rows)
+    session = stored["session"]
+    return f"{text}\n\n`{stored['command']}`, {session['cpus']} cores, {session['started'][:10]}."

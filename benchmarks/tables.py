@@ -19,6 +19,8 @@ a page is out of date. A block is what stands between ``<!-- results:NAME -->`` 
     demonstrations   what benchmarks/demonstrations.py measured
     default-physics  what benchmarks/default_physics.py measured
     planning-speed   what benchmarks/planning_speed.py measured
+    collection-speed what benchmarks/collection_speed.py measured
+    meta-world-success  what benchmarks/meta_world_success.py measured
 
 Nothing but ``benchmarks/results/*.json`` (see ``store`` in presets.py, and speed.py) decides what is written.
 """
@@ -35,6 +37,7 @@ from typing import Any
 from cells import MISSING, UNMEASURED, duration, estimate, number, table
 from measured_tables import (
     Stored,
+    collection_speed_table,
     default_physics_table,
     demonstrations_table,
     gradient_speed_table,
@@ -44,6 +47,7 @@ from measured_tables import (
     planning_speed_table,
     speed_table,
     steps_table,
+    success_table,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -215,6 +219,8 @@ def blocks(results: Sequence[Result], directory: Path) -> Callable[[str], str]:
         "model-tasks": (model_tasks_table, "model-tasks", "model_tasks.py"),
         "mktn-speed": (mktn_speed_table, "mktn_speed", "mktn_speed.py"),
         "default-physics": (default_physics_table, "default-physics", "default_physics.py"),
+        "collection-speed": (collection_speed_table, "collection_speed", "collection_speed.py"),
+        "meta-world-success": (success_table, "success-meta-world-reach", "meta_world_success.py"),
         "demonstrations": (demonstrations_table, "demonstrations", "demonstrations.py"),
     }
 

@@ -12,7 +12,7 @@ from quickstudy.errors import InvalidArgument
 from quickstudy.experiment import Experiment
 from quickstudy.host.family import HostFamily
 from quickstudy.meta import NoOptions
-from quickstudy.outside import VARIED, gym_id_as_family, short_name
+from quickstudy.outside import COMPILED, VARIED, gym_id_as_family, short_name
 from quickstudy.run_directory import RunDirectory
 
 SMALL = ["--num-steps", "2", "--num-tasks", "2", "--num-seeds", "1", "--num-test-tasks", "2"]
@@ -55,8 +55,19 @@ def test_a_module_that_fails_to_import_something_else_says_so(tmp_path, monkeypa
 
 
 def test_vary_alone_has_no_environment():
-    with pytest.raises(InvalidArgument, match="--vary m=1:2 needs --gym-id ID"):
+    with pytest.raises(InvalidArgument, match="--vary m=1:2 needs --gym-id ID or --gymnax-id ID"):
         gym_id_as_family(["rl2", "--vary", "m=1:2"])
+    with pytest.raises(InvalidArgument, match="are two families: give one"):
+        gym_id_as_family(["rl2", "--gym-id", "A-v1", "--gymnax-id", "A-v1"])
+    assert gym_id_as_family(["rl2", "--gymnax-id", "A-v1", "--vary", "m=1:2"]) == [
+        "rl2",
+        "--family",
+        COMPILED,
+        "--family.gymnax-id",
+        "A-v1",
+        "--family.vary",
+        "m=1:2",
+    ]
     assert gym_id_as_family(["--gym-id=A-v1", "--seed", "3"]) == [
         *("--seed", "3", "--family", VARIED, "--family.world.gym-id", "A-v1")
     ]
@@ -64,7 +75,8 @@ def test_vary_alone_has_no_environment():
 
 def test_runs_are_named_after_the_class_or_the_environment():
     assert short_name("my.module:MyFamily", None) == "MyFamily"
-    assert short_name(VARIED, catalog.family(VARIED).load()()) == "Pendulum-v1"
+    for name in (VARIED, COMPILED):
+        assert short_name(name, catalog.family(name).load()()) == "Pendulum-v1"
     assert short_name("grid-navigation", None) == "grid-navigation"
 
 
