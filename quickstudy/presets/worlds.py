@@ -29,7 +29,7 @@ WORLDS = {
         summary="RL² on HalfCheetah-Vel, 2 episodes of 200 steps, at what two cores do in minutes",
         method="rl2",
         family="half-cheetah-vel",
-        num_steps=150,
+        num_steps=100,
         num_tasks=32,
         num_test_tasks=64,
         num_seeds=2,
@@ -39,7 +39,7 @@ WORLDS = {
             "ppo": {
                 "learning_rate": 2e-3,
                 "final_learning_rate": 2e-4,
-                "anneal_steps": 150,
+                "anneal_steps": 100,
                 "gamma": 0.97,
                 "trace": 0.95,
                 "entropy_weight": 0.003,
