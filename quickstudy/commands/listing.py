@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import tyro
 
-from quickstudy.catalog import FAMILIES, METHODS
+from quickstudy.catalog import FAMILIES, METHODS, FamilyEntry
 from quickstudy.presets import PRESETS
 
 
@@ -13,7 +13,7 @@ def main(args: Sequence[str]) -> None:
     tyro.cli(_nothing, args=args, prog="quickstudy list", description=main.__doc__)
     sections = {
         "methods": {name: entry.summary for name, entry in METHODS.items()},
-        "families": {name: entry.summary for name, entry in FAMILIES.items()},
+        "families": {name: _described(entry) for name, entry in FAMILIES.items()},
         "presets": {name: entry.summary for name, entry in PRESETS.items()},
     }
     width = max(len(name) for section in sections.values() for name in section)
@@ -21,6 +21,10 @@ def main(args: Sequence[str]) -> None:
         print(title)
         for name, summary in section.items():
             print(f"  {name:<{width}}  {summary}")
+
+
+def _described(entry: FamilyEntry) -> str:
+    return f"{entry.summary} (extra: quickstudy[{entry.extra}])" if entry.extra else entry.summary
 
 
 def _nothing() -> None:
