@@ -2,7 +2,7 @@
 
 Usage: ``python benchmarks/collection_speed.py``. Environment steps a second, rounds of all four in turn, medians:
 
-    gymnasium     the same environments in `gymnasium.vector.AsyncVectorEnv`, random actions: a process each
+    gymnasium     the same environments in `gymnasium.vector.SyncVectorEnv`, random actions: one process
     stepped       the collector's own pool of environments, random actions and no learner
     random        `HostCollector`, a learner that acts at random
     rl2           `HostCollector`, RL² with a GRU of 64 units
@@ -42,7 +42,7 @@ def cheetah() -> gymnasium.Env:
 
 
 def gymnasium_alone() -> Callable[[], object]:
-    envs = gymnasium.vector.AsyncVectorEnv([cheetah] * NUM_ENVS, context="spawn")
+    envs = gymnasium.vector.SyncVectorEnv([cheetah] * NUM_ENVS)
     envs.reset(seed=0)
     actions = np.random.default_rng(0).uniform(-1, 1, (NUM_STEPS, NUM_ENVS, 6)).astype(np.float32)
     return lambda: [envs.step(action) for action in actions]
