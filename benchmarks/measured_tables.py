@@ -168,10 +168,16 @@ def default_physics_table(stored: Stored) -> str:
 def success_table(stored: Stored) -> str:
     """Share of episodes that succeed, by episode and by training seed."""
     rows = [
-        [f"episode {i + 1}", estimate(rate), ", ".join(f"{seed[i]:.2f}" for seed in stored["by_seed"])]
-        for i, rate in enumerate(stored["success"])
+        [
+            f"{length} steps",
+            f"episode {i + 1}",
+            estimate(rate),
+            ", ".join(f"{seed[i]:.2f}" for seed in found["by_seed"]),
+        ]
+        for length, found in stored["by_length"].items()
+        for i, rate in enumerate(found["success"])
     ]
-    text = table([f"`{stored['world']}`, {stored['tasks']} test tasks", "success [95 %]", "by training seed"], rows)
+    text = table([f"`{stored['world']}`, {stored['tasks']} test tasks", "", "success [95 %]", "by training seed"], rows)
     return f"{text}\n\n`{stored['command']}`, {stored['session']['started'][:10]}."
 
 
