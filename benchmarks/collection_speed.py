@@ -21,8 +21,6 @@ import numpy as np
 from quickstudy.algorithms.baselines.random import RandomLearner
 from quickstudy.algorithms.context.rl2 import RL2
 from quickstudy.catalog import family
-from quickstudy.collect.host import HostCollector
-from quickstudy.host.pool import Pool
 from quickstudy.host.world import to_task
 from quickstudy.options import with_options
 from quickstudy.run_directory import describe_session, write_json
@@ -32,6 +30,7 @@ NUM_ENVS, NUM_STEPS, ROUNDS, NUM_WORKERS = 64, 100, 5, 2
 RESULTS = Path(__file__).parent / "results" / "collection_speed.json"
 CHEETAHS = with_options(family("half-cheetah-vel").load()(), {"num_workers": NUM_WORKERS})
 WORLD = CHEETAHS.world
+ACTIONS = np.random.default_rng(0).uniform(-1, 1, (NUM_STEPS, NUM_ENVS, 6)).astype(np.float32)
 
 
 def cheetah() -> gymnasium.Env:
@@ -44,20 +43,17 @@ def cheetah() -> gymnasium.Env:
 def gymnasium_alone() -> Callable[[], object]:
     envs = gymnasium.vector.SyncVectorEnv([cheetah] * NUM_ENVS)
     envs.reset(seed=0)
-    actions = np.random.default_rng(0).uniform(-1, 1, (NUM_STEPS, NUM_ENVS, 6)).astype(np.float32)
-    return lambda: [envs.step(action) for action in actions]
+    return lambda: [envs.step(action) for action in ACTIONS]
 
 
 def stepped(tasks: list[float]) -> Callable[[], object]:
-    pool = Pool(WORLD, CHEETAHS.env.layout, num_workers=NUM_WORKERS, timeout=60, max_restarts=0)
-    seeds = np.arange(NUM_ENVS)
+    pool, seeds = CHEETAHS.collector.pool, np.arange(NUM_ENVS)
     pool.begin(tasks, seeds)
-    actions = np.random.default_rng(0).uniform(-1, 1, (NUM_STEPS, NUM_ENVS, 6)).astype(np.float32)
-    return lambda: [pool.step(action, seeds) for action in actions]
+    return lambda: [pool.step(action, seeds) for action in ACTIONS]
 
 
 def collected(learner, params, tasks) -> Callable[[], object]:
-    collector, budget = HostCollector(CHEETAHS.env, num_workers=NUM_WORKERS), Budget(1, NUM_STEPS)
+    collector, budget = CHEETAHS.collector, Budget(1, NUM_STEPS)
     return lambda: jax.block_until_ready(
         collector.collect(learner, params, tasks, budget, key=jax.random.key(0)).trajectory.reward
     )

@@ -41,7 +41,7 @@ def gym_id_as_family(args: Sequence[str]) -> list[str]:
         raise InvalidArgument(f"--vary {vary} needs --gym-id ID or --gymnax-id ID: it says whose numbers vary")
     else:
         return rest
-    return rest + [word for option in options.items() if option[1] is not None for word in option]
+    return rest + [word for flag, value in options.items() if value is not None for word in (flag, value)]
 
 
 def take_option(flag: str, args: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -89,11 +89,13 @@ def load_outside(name: str) -> Callable[[], "AbstractFamily"]:
 
 def short_name(name: str, family: Any) -> str:
     """What a family is called in the name of a run directory."""
-    gym_id = {
-        VARIED: lambda: family.world.gym_id,
-        COMPILED: lambda: family.gymnax_id,
-    }.get(name)
-    return (gym_id() if gym_id else name.rpartition(":")[2]).replace("/", "-").replace(":", "-")
+    if name == VARIED:
+        called = family.world.gym_id
+    elif name == COMPILED:
+        called = family.gymnax_id
+    else:
+        called = name.rpartition(":")[2]
+    return called.replace("/", "-").replace(":", "-")
 
 
 def _find(name: str, module_name: str, attribute: str) -> Callable[[], Any]:

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 
 from quickstudy.algorithms.baselines.random import RandomLearner
 from quickstudy.envs.base import AbstractEnv
-from quickstudy.envs.replay import plain
+from quickstudy.envs.replay import reward_replay
 from quickstudy.errors import InvalidArgument, require_positive, unknown
 from quickstudy.extras import import_extra
 from quickstudy.family import AbstractFamily
@@ -46,15 +46,15 @@ class GymnaxEnv(AbstractEnv[dict[str, Array], VariedState]):
     @property
     def spec(self) -> Spec:
         inner, params = _made(self.gymnax_id)
-        obs, _ = jax.eval_shape(lambda key: inner.reset_env(key, params), jax.random.key(0))
+        obs = jax.eval_shape(lambda key: _cast(inner.reset_env(key, params)[0]), jax.random.key(0))
         space = inner.action_space(params)
         if hasattr(space, "n"):
-            return Spec(_seen(obs), jax.ShapeDtypeStruct((), jnp.int32), int(space.n))
+            return Spec(obs, jax.ShapeDtypeStruct((), jnp.int32), int(space.n))
         if not np.isfinite([np.min(space.low), np.max(space.high)]).all():
             raise InvalidArgument(
                 f"the actions of {self.gymnax_id} have no finite bounds, and cannot be scaled to them"
             )
-        return Spec(_seen(obs), jax.ShapeDtypeStruct(tuple(space.shape), jnp.float32), None)
+        return Spec(obs, jax.ShapeDtypeStruct(tuple(space.shape), jnp.float32), None)
 
     def reset(self, task: dict[str, Array], *, key: Key[Array, ""]) -> tuple[VariedState, Obs]:
         inner, params = self._of(task)
@@ -136,9 +136,7 @@ class Gymnax(AbstractFamily):
         return jnp.stack([2 * (task[name] - r.low) / (r.high - r.low) - 1 for name, r in ranges.items()])
 
     def replay(self, task: dict[str, Array], trajectory: Trajectory) -> dict[str, Any]:
-        """The rewards of one stream, and its task."""
-        named = {name: float(value) for name, value in task.items()}
-        return {"kind": "rewards", "task": named, "rewards": plain(trajectory.reward)}
+        return reward_replay(task, trajectory)
 
     @property
     def _horizon(self) -> int:
@@ -153,10 +151,6 @@ def _made(gymnax_id: str) -> tuple[Any, Any]:
     if gymnax_id not in gymnax.registered_envs:
         raise unknown("environment of Gymnax", gymnax_id, gymnax.registered_envs)
     return gymnax.make(gymnax_id)
-
-
-def _seen(obs: PyTree) -> PyTree[jax.ShapeDtypeStruct]:
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, jnp.float32), obs)
 
 
 def _cast(obs: PyTree) -> Obs:

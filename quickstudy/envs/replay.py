@@ -1,11 +1,13 @@
 """What every family's replay shares: a stream of steps, cut into episodes, as plain data."""
 
 import itertools
+import json
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from quickstudy.envs.grid_geometry import cell_of
 from quickstudy.types import Trajectory
@@ -26,6 +28,12 @@ def episode_paths(trajectory: Trajectory) -> list[tuple[Float[np.ndarray, "steps
 def plain(numbers: Array | np.ndarray) -> Any:
     """Numbers as nested Python floats, rounded to what a drawing can show."""
     return np.asarray(numbers, np.float64).round(5).tolist()
+
+
+def reward_replay(task: PyTree, trajectory: Trajectory) -> dict[str, Any]:
+    """The rewards of one stream, and its task: what there is to draw where nothing else is known."""
+    named = json.loads(json.dumps(jax.tree.map(np.asarray, task), default=np.ndarray.tolist))
+    return {"kind": "rewards", "task": named, "rewards": plain(trajectory.reward)}
 
 
 def grid_replay(size: int, marks: dict[str, Any], trajectory: Trajectory) -> dict[str, Any]:

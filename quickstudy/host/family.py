@@ -1,7 +1,6 @@
 """A user's world as a task family: the same training, evaluation and report as for the families that come along."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ from jaxtyping import Array, Float, Key, PyTree
 from quickstudy.algorithms.baselines.random import RandomLearner
 from quickstudy.collect.host import HostCollector
 from quickstudy.envs.host import HostEnv
-from quickstudy.envs.replay import plain
+from quickstudy.envs.replay import reward_replay
 from quickstudy.errors import InvalidArgument, require_positive, unknown
 from quickstudy.family import AbstractFamily
 from quickstudy.host.world import World, splits_of, to_task
@@ -107,6 +106,4 @@ class HostFamily(AbstractFamily):
         return jnp.concatenate([jnp.ravel(jnp.asarray(leaf, jnp.float32)) for leaf in jax.tree.leaves(task)])
 
     def replay(self, task: PyTree, trajectory: Trajectory) -> dict[str, Any]:
-        """The rewards of one stream, and its task."""
-        named = json.loads(json.dumps(to_task(jax.tree.map(np.asarray, task)), default=np.ndarray.tolist))
-        return {"kind": "rewards", "task": named, "rewards": plain(trajectory.reward)}
+        return reward_replay(task, trajectory)

@@ -1,52 +1,45 @@
 """RL² in worlds of other libraries, at budgets that two cores have."""
 
+from typing import Any
+
 from quickstudy.presets.base import Preset
 
+
+def _by_memory(
+    summary: str, family: str, *, num_steps: int, num_test_tasks: int, ppo: dict[str, float], **world: Any
+) -> Preset:
+    """RL² with 32 tasks a meta-update and two seeds, on two workers; ``world`` is what differs from its defaults."""
+    return Preset(
+        summary=summary,
+        method="rl2",
+        family=family,
+        num_steps=num_steps,
+        num_tasks=32,
+        num_test_tasks=num_test_tasks,
+        num_seeds=2,
+        method_options={
+            "width": 64,
+            "readout": 64,
+            "ppo": {"anneal_steps": num_steps, "trace": 0.95, "num_minibatches": 8, **ppo},
+        },
+        family_options={"num_workers": 2, "world": world},
+    )
+
+
 WORLDS = {
-    "meta-world-reach": Preset(
-        summary="RL² on Meta-World's ML1 reach, 2 episodes of 100 steps",
-        method="rl2",
-        family="meta-world-ml1",
+    "meta-world-reach": _by_memory(
+        "RL² on Meta-World's ML1 reach, 2 episodes of 100 steps",
+        "meta-world-ml1",
         num_steps=120,
-        num_tasks=32,
         num_test_tasks=50,
-        num_seeds=2,
-        method_options={
-            "width": 64,
-            "readout": 64,
-            "ppo": {
-                "learning_rate": 3e-3,
-                "final_learning_rate": 1e-4,
-                "anneal_steps": 120,
-                "gamma": 0.95,
-                "trace": 0.95,
-                "entropy_weight": 0.0,
-                "num_minibatches": 8,
-            },
-        },
-        family_options={"num_workers": 2, "world": {"horizon": 100}},
+        ppo={"learning_rate": 3e-3, "final_learning_rate": 1e-4, "gamma": 0.95, "entropy_weight": 0.0},
+        horizon=100,
     ),
-    "half-cheetah-vel": Preset(
-        summary="RL² on HalfCheetah-Vel, 2 episodes of 200 steps, at what two cores do in minutes",
-        method="rl2",
-        family="half-cheetah-vel",
+    "half-cheetah-vel": _by_memory(
+        "RL² on HalfCheetah-Vel, 2 episodes of 200 steps, at what two cores do in minutes",
+        "half-cheetah-vel",
         num_steps=100,
-        num_tasks=32,
         num_test_tasks=64,
-        num_seeds=2,
-        method_options={
-            "width": 64,
-            "readout": 64,
-            "ppo": {
-                "learning_rate": 2e-3,
-                "final_learning_rate": 2e-4,
-                "anneal_steps": 100,
-                "gamma": 0.97,
-                "trace": 0.95,
-                "entropy_weight": 0.003,
-                "num_minibatches": 8,
-            },
-        },
-        family_options={"num_workers": 2},
+        ppo={"learning_rate": 2e-3, "final_learning_rate": 2e-4, "gamma": 0.97, "entropy_weight": 0.003},
     ),
 }

@@ -55,14 +55,20 @@ class MetaWorldML1:
         return tasks[rng.integers(len(tasks))]
 
 
-@functools.lru_cache(maxsize=16)
 def benchmark_tasks(name: str, seed: int, split: str) -> tuple[np.ndarray, ...]:
     """The tasks of a split of ``metaworld.ML1(name, seed)``; those of validation are drawn as those of training are."""
-    _class_of(name)
     # The test tasks of a seed are the training tasks of the next one.
-    benchmark = _metaworld().ML1(name, seed=seed + 2 * (split == "validation"))
-    tasks = benchmark.test_tasks if split == "test" else benchmark.train_tasks
-    return tuple(np.asarray(pickle.loads(task.data)["rand_vec"], np.float32) for task in tasks)
+    train, test = _tasks_of_seed(name, seed + 2 * (split == "validation"))
+    return test if split == "test" else train
+
+
+@functools.lru_cache(maxsize=16)
+def _tasks_of_seed(name: str, seed: int) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    """Training and test tasks: Meta-World makes both at once, in seconds."""
+    _class_of(name)
+    benchmark = _metaworld().ML1(name, seed=seed)
+    vectors = lambda tasks: tuple(np.asarray(pickle.loads(task.data)["rand_vec"], np.float32) for task in tasks)
+    return vectors(benchmark.train_tasks), vectors(benchmark.test_tasks)
 
 
 def _metaworld() -> Any:
