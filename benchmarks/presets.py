@@ -26,6 +26,7 @@ def store(name: str, run: RunDirectory) -> Path:
         "command": f"quickstudy reproduce {name}",
         "config": run.read_config(),
         "training": {key: metrics[-1][key] for key in ("step", "env_steps", "seconds")},
+        "learning_curve": {key: [row[key] for row in metrics] for key in ("env_steps", "return_first", "return_last")},
         "published": PRESETS[name].published,
         "source": PRESETS[name].source,
         "evaluation": summaries["test"],
