@@ -28,12 +28,13 @@ def _by_memory(
 
 WORLDS = {
     "meta-world-reach": _by_memory(
-        "RL² on Meta-World's ML1 reach, 2 episodes of 100 steps",
+        "RL² on Meta-World's ML1 reach with a bonus for success, 2 episodes of 100 steps",
         "meta-world-ml1",
         num_steps=120,
         num_test_tasks=50,
         ppo={"learning_rate": 3e-3, "final_learning_rate": 1e-4, "gamma": 0.95, "entropy_weight": 0.0},
         horizon=100,
+        success_bonus=10.0,
     ),
     "half-cheetah-vel": _by_memory(
         "RL² on HalfCheetah-Vel, 2 episodes of 200 steps, at what two cores do in minutes",

@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from quickstudy.errors import require_positive, unknown
+from quickstudy.errors import require_positive, require_within, unknown
 from quickstudy.extras import import_extra
 
 
@@ -26,6 +26,8 @@ class MetaWorldML1:
     """Meta-World's name of the environment."""
     reward: str = "v2"
     """Meta-World's convention of the return: v2 pays 0 to 10 a step, v1 is that of its first release."""
+    success_bonus: float = 0.0
+    """Added to the reward of a step at which Meta-World calls the task solved (Meta-World: 0)."""
     horizon: int = 500
     """Steps in an episode (Meta-World: 500)."""
     num_episodes: int = 2
@@ -35,13 +37,15 @@ class MetaWorldML1:
 
     def __post_init__(self):
         require_positive(horizon=self.horizon, num_episodes=self.num_episodes)
+        require_within("[0, inf)", self, "success_bonus")
         if self.reward not in ("v1", "v2"):
             raise unknown("convention of the return", self.reward, ("v1", "v2"))
 
     def make(self) -> gymnasium.Env:
         """A new environment, without a task."""
         # Meta-World refuses the step at which its own clock runs out; the collector's clock is there before.
-        return _class_of(self.name)(reward_function_version=self.reward)
+        env = _class_of(self.name)(reward_function_version=self.reward)
+        return _SuccessBonus(env, self.success_bonus) if self.success_bonus else env
 
     def set_task(self, env: Any, task: np.ndarray) -> None:
         """Bring object and goal to their places at the next reset."""
@@ -53,6 +57,18 @@ class MetaWorldML1:
         """One of the 50 tasks of a split."""
         tasks = benchmark_tasks(self.name, self.seed, split)
         return tasks[rng.integers(len(tasks))]
+
+
+class _SuccessBonus(gymnasium.Wrapper):
+    """Meta-World's environment, which pays more for a step at which the task is solved."""
+
+    def __init__(self, env: gymnasium.Env, bonus: float):
+        super().__init__(env)
+        self.bonus = bonus
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return observation, float(reward) + self.bonus * info["success"], terminated, truncated, info
 
 
 def benchmark_tasks(name: str, seed: int, split: str) -> tuple[np.ndarray, ...]:

@@ -113,11 +113,30 @@ def test_meta_world_s_conventions_of_return_differ():
     assert abs(returns[0] - returns[1]) > 1
 
 
+def test_success_is_paid_for_where_it_is_asked_for():
+    plain, world = MetaWorldML1(), MetaWorldML1(success_bonus=3.0)
+    task = benchmark_tasks("reach-v3", 0, "train")[0]
+    envs = [plain.make(), world.make()]
+    for env, w in zip(envs, (plain, world), strict=True):
+        w.set_task(env, task)
+    obs, _ = [env.reset(seed=0) for env in envs][0]
+    solved = []
+    for _ in range(60):
+        action = np.append(np.clip(10 * (task[-3:] - obs[:3]), -1, 1), 0).astype(np.float32)
+        (obs, reward, *_, info), paid = (env.step(action) for env in envs)
+        assert paid[1] == pytest.approx(reward + 3.0 * info["success"])
+        solved.append(info["success"])
+    assert solved[0] == 0
+    assert solved[-1] == 1
+
+
 def test_what_meta_world_does_not_know():
     with pytest.raises(InvalidArgument, match="did you mean 'reach-v3'"):
         MetaWorldML1(name="reach-v33").make()
     with pytest.raises(InvalidArgument, match="unknown convention of the return 'v3'"):
         MetaWorldML1(reward="v3")
+    with pytest.raises(InvalidArgument, match="success_bonus must be at least 0, got -1"):
+        MetaWorldML1(success_bonus=-1.0)
 
 
 def test_traffic_and_car_are_the_task_s():
