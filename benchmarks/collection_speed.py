@@ -1,6 +1,7 @@
 """How much of the time of collecting is the environments' own: half-cheetahs, 64 at once, on two workers.
 
-Usage: ``python benchmarks/collection_speed.py``. Environment steps a second, rounds of all four in turn, medians:
+Usage: ``python benchmarks/collection_speed.py``. Environment steps a second in episodes of 200 steps, each
+from its reset on, rounds of all four in turn, medians:
 
     gymnasium     the same environments in `gymnasium.vector.SyncVectorEnv`, random actions: one process
     stepped       the collector's own pool of environments, random actions and no learner
@@ -26,7 +27,7 @@ from quickstudy.options import with_options
 from quickstudy.run_directory import describe_session, write_json
 from quickstudy.types import Budget
 
-NUM_ENVS, NUM_STEPS, ROUNDS, NUM_WORKERS = 64, 100, 5, 2
+NUM_ENVS, NUM_STEPS, ROUNDS, NUM_WORKERS = 64, 200, 5, 2
 RESULTS = Path(__file__).parent / "results" / "collection_speed.json"
 CHEETAHS = with_options(family("half-cheetah-vel").load()(), {"num_workers": NUM_WORKERS})
 WORLD = CHEETAHS.world
@@ -42,14 +43,24 @@ def cheetah() -> gymnasium.Env:
 
 def gymnasium_alone() -> Callable[[], object]:
     envs = gymnasium.vector.SyncVectorEnv([cheetah] * NUM_ENVS)
-    envs.reset(seed=0)
-    return lambda: [envs.step(action) for action in ACTIONS]
+
+    def episode() -> None:
+        envs.reset(seed=0)
+        for action in ACTIONS:
+            envs.step(action)
+
+    return episode
 
 
 def stepped(tasks: list[float]) -> Callable[[], object]:
     pool, seeds = CHEETAHS.collector.pool, np.arange(NUM_ENVS)
-    pool.begin(tasks, seeds)
-    return lambda: [pool.step(action, seeds) for action in ACTIONS]
+
+    def episode() -> None:
+        pool.begin(tasks, seeds)
+        for action in ACTIONS:
+            pool.step(action, seeds)
+
+    return episode
 
 
 def collected(learner, params, tasks) -> Callable[[], object]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cells import MISSING, estimate, number, table
+from cells import MISSING, duration, estimate, number, table
 
 Stored = dict[str, Any]
 
@@ -179,6 +179,27 @@ def success_table(stored: Stored) -> str:
     ]
     text = table([f"`{stored['world']}`, {stored['tasks']} test tasks", "", "success [95 %]", "by training seed"], rows)
     return f"{text}\n\n`{stored['command']}`, {stored['session']['started'][:10]}."
+
+
+def own_world_table(stored: Stored) -> str:
+    """Returns by episode of RL², of a policy without memory and of experts, and RL²'s place between the last two."""
+    seconds = stored["seconds"]
+    spent = {name: [value for key, value in seconds.items() if key.split()[0] == name] for name in stored["episodes"]}
+    rows = [
+        [
+            f"`{name}`",
+            *(number(value) for value in episodes),
+            f"{stored['steps'][name]:,}" if spent[name] else MISSING,
+            duration(sum(spent[name])) if spent[name] else MISSING,
+        ]
+        for name, episodes in stored["episodes"].items()
+    ]
+    header = [f"{stored['num_tasks']} test tasks", "episode 1", "episode 2", "steps of training, each", "time, all"]
+    share = estimate(stored["share_of_the_way"])
+    return (
+        f"{table(header, rows)}\n\nLast episode, from `multi-task` (0) to `expert` (1): RL² {share}, "
+        f"{stored['num_seeds']} seeds. `{stored['command']}`, {stored['session']['started'][:10]}."
+    )
 
 
 def collection_speed_table(stored: Stored) -> str:

@@ -1,7 +1,7 @@
 """Run presets and store what they gave, one JSON file each in ``benchmarks/results/``.
 
 Usage: ``python benchmarks/presets.py NAME [NAME …]`` (all presets without a name). A preset that was started before in
-``runs/`` goes on where it stopped. Those that plan through a model are evaluated out of distribution, too.
+``runs/`` goes on where it stopped. Those of MML are evaluated out of distribution, too.
 """
 
 import json
@@ -10,10 +10,12 @@ import sys
 from pathlib import Path
 
 from quickstudy.presets import PRESETS
-from quickstudy.presets.model import MODEL
+from quickstudy.presets.model import PLANNED
 from quickstudy.run_directory import RunDirectory, write_json
 
 RESULTS = Path(__file__).parent / "results"
+
+MML = [f"{cell}-mml" for cell in PLANNED]
 
 
 def store(name: str, run: RunDirectory) -> Path:
@@ -43,7 +45,7 @@ def main(names: list[str]) -> None:
     for name in names or list(PRESETS):
         quickstudy = [sys.executable, "-m", "quickstudy"]
         subprocess.run([*quickstudy, "reproduce", name], check=True)
-        if name in MODEL:
+        if name in MML:
             ood = ["--split", "ood", "--num-tasks", str(PRESETS[name].num_test_tasks)]
             subprocess.run([*quickstudy, "evaluate", f"runs/{name}", *ood], check=True)
         print(store(name, RunDirectory.open(Path("runs") / name)))

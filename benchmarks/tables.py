@@ -21,6 +21,7 @@ a page is out of date. A block is what stands between ``<!-- results:NAME -->`` 
     planning-speed   what benchmarks/planning_speed.py measured
     collection-speed what benchmarks/collection_speed.py measured
     meta-world-success  what benchmarks/meta_world_success.py measured
+    own-world        what benchmarks/own_world.py measured
 
 Nothing but ``benchmarks/results/*.json`` (see ``store`` in presets.py, and speed.py) decides what is written.
 """
@@ -43,6 +44,7 @@ from measured_tables import (
     gradient_speed_table,
     mktn_speed_table,
     model_tasks_table,
+    own_world_table,
     physics_table,
     planning_speed_table,
     speed_table,
@@ -221,6 +223,7 @@ def blocks(results: Sequence[Result], directory: Path) -> Callable[[str], str]:
         "default-physics": (default_physics_table, "default-physics", "default_physics.py"),
         "collection-speed": (collection_speed_table, "collection_speed", "collection_speed.py"),
         "meta-world-success": (success_table, "success-meta-world-reach", "meta_world_success.py"),
+        "own-world": (own_world_table, "own_world", "own_world.py"),
         "demonstrations": (demonstrations_table, "demonstrations", "demonstrations.py"),
     }
 

@@ -119,7 +119,7 @@ def test_success_is_paid_for_where_it_is_asked_for():
     envs = [plain.make(), world.make()]
     for env, w in zip(envs, (plain, world), strict=True):
         w.set_task(env, task)
-    obs, _ = [env.reset(seed=0) for env in envs][0]
+        obs, _ = env.reset(seed=0)
     solved = []
     for _ in range(60):
         action = np.append(np.clip(10 * (task[-3:] - obs[:3]), -1, 1), 0).astype(np.float32)

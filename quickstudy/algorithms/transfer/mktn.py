@@ -90,6 +90,7 @@ from quickstudy.types import Action, Budgets, Info, Obs, Spec, TimeStep, Traject
 Prior = Literal["learned", "isotropic"]
 Features = Literal["learned", "random"]
 Rows = Literal["uniform", "leverage"]
+Tries = Literal["any", "rare"]
 
 
 class TaskValues(NamedTuple):
@@ -168,6 +169,8 @@ class TransferLearner(AbstractBelievingLearner[TransferParams, TaskValues, Float
     inner: InnerNetwork = InnerNetwork()
     epsilon: float = 0.0
     """Share of random actions."""
+    tries: Tries = "any"
+    """Which of them: any action, or one that was `rare` so far where the agent is."""
 
     def init(self, params: TransferParams, *, key: Key[Array, ""]) -> TaskValues:
         """Nothing seen: the prior."""
@@ -194,8 +197,17 @@ class TransferLearner(AbstractBelievingLearner[TransferParams, TaskValues, Float
         k_draw, k_explore, k_random = jax.random.split(key, 3)
         draw = jnp.where(timestep.first, self.inner.spread * jax.random.normal(k_draw, carry.shape), carry)
         action = act_by_draw(params, state.head, draw, flat_obs(timestep.obs))
-        random = params.knowledge.actions.random(key=k_random)
+        random = self._try(params, state.memory, flat_obs(timestep.obs), key=k_random)
         return jnp.where(jax.random.bernoulli(k_explore, self.epsilon), random, action), draw, None
+
+    def _try(self, params: TransferParams, memory: Memory, obs: Float[Array, " F"], *, key: Key[Array, ""]) -> Action:
+        """A random action; where `rare` ones are asked for, of those that are remembered least often at ``obs``."""
+        if self.tries == "any":
+            return params.knowledge.actions.random(key=key)
+        data = memory.transitions
+        here = data.weight * jnp.all(data.obs == obs[None], axis=-1)
+        counts = here @ jax.vmap(params.knowledge.actions.terms)(data.action)
+        return params.knowledge.actions.greedy(0.5 * jax.random.uniform(key, counts.shape) - counts)
 
     def update(
         self, params: TransferParams, state: TaskValues, trajectory: Trajectory, *, key: Key[Array, ""]
@@ -205,7 +217,8 @@ class TransferLearner(AbstractBelievingLearner[TransferParams, TaskValues, Float
         memory, where, new = remember(state.memory, trajectory)
         known = jax.tree.map(lambda old, new: old.at[where].set(new), state.known, known_of(params.knowledge, new))
         fit = descend if self.inner.form == "gradient" else fit_inner
-        head = fit(params, self.inner, memory.transitions, known, state.head)
+        # Nobody acts on the head where all actions are random, and fitting it is half of what a trial costs.
+        head = state.head if self.epsilon == 1.0 else fit(params, self.inner, memory.transitions, known, state.head)
         weight = memory.transitions.weight
         variance = jnp.sum(weight * head.variance(known.features)) / weight.sum()
         return TaskValues(memory, known, head), {"uncertainty": jnp.sqrt(variance)}
@@ -238,6 +251,8 @@ class MKTN(AbstractMetaAlgorithm):
     """Meta-updates over which the learning rate falls."""
     epsilon: float = 0.7
     """ε, the share of random actions in the trials of meta-training: what is never seen is not known."""
+    tries: Tries = "any"
+    """Which: any of them, or with few observations and actions those that are `rare` where the agent is."""
     prior_rate: float = 0.1
     """How far w_0 and Λ move, in a meta-update, to the moments of the heads of its lessons."""
     num_lessons: int = 128
@@ -265,7 +280,7 @@ class MKTN(AbstractMetaAlgorithm):
         require_within("(0, 2)", self, "step_size")
         require_within("[0, 1]", self, "epsilon")
         require_within("(0, 1]", self, "prior_rate")
-        for name, kind in (("features", Features), ("prior", Prior), ("rows", Rows)):
+        for name, kind in (("features", Features), ("prior", Prior), ("rows", Rows), ("tries", Tries)):
             known = get_args(kind)
             if getattr(self, name) not in known:
                 raise unknown(name, getattr(self, name), known)
@@ -278,7 +293,7 @@ class MKTN(AbstractMetaAlgorithm):
     @property
     def explorer(self) -> TransferLearner:
         """The inner loop with random actions: what it never sees across tasks is never known."""
-        return TransferLearner(self.inner, self.epsilon)
+        return TransferLearner(self.inner, self.epsilon, self.tries)
 
     def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
         """A fresh network, the prior at its start, and no trials."""

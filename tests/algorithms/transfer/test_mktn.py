@@ -131,6 +131,22 @@ def test_actions_are_greedy_for_the_draw_unless_they_explore(params):
         assert np.mean(jax.vmap(act)(keys) == jnp.argmax(values)) == pytest.approx(share, abs=0.15)
 
 
+def test_rare_tries_come_first_where_the_agent_is(params):
+    explorer = MKTN(width=8, num_features=4, inner=INNER, epsilon=1.0, tries="rare").explorer
+    run = lambda key: run_trial(explorer, params, GRID.env, jnp.asarray(8), Budget(12, 1), key=key)
+    trial = jax.jit(run)(jax.random.key(3))
+    obs, action = (np.asarray(x)[:, 0, 0] for x in (trial.trajectory.timestep.obs, trial.trajectory.action))
+    counts = {}
+    for cell, tried in zip(map(tuple, obs), action, strict=True):
+        here = counts.setdefault(cell, np.zeros(5))
+        assert here[tried] == here.min()
+        here[tried] += 1
+    assert sum(here.max() > 0 for here in counts.values()) > 1
+    # Nobody acts on the head there, so it is not fitted; the transitions are remembered all the same.
+    np.testing.assert_array_equal(trial.final.state.head.mean, params.prior_mean)
+    assert trial.final.state.memory.num_stored == 12
+
+
 def test_the_spread_says_how_far_a_draw_is_from_the_mean(params):
     timestep = TimeStep(jax.nn.one_hot(2, 6), jnp.asarray(0), jnp.zeros(()), jnp.asarray(True))
     draws = []
