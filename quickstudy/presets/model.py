@@ -72,7 +72,7 @@ BY_MEMORY: dict[str, tuple[int, int, dict[str, float]]] = {
     "rotated-point-short": (25, 128, {}),
     "cart-pole": (70, 16, {"gamma": 0.97}),
     "swing-up": (70, 16, {"gamma": 0.95, "learning_rate": 2e-3, "entropy_weight": 0.0}),
-    "pendulum": (70, 16, {"gamma": 0.9, "learning_rate": 2e-3, "entropy_weight": 0.0}),
+    "pendulum": (70, 16, {}),
     "mountain-car": (70, 16, {}),
     "reacher": (100, 128, {"gamma": 0.95, "learning_rate": 2e-3, "entropy_weight": 0.0}),
 }
