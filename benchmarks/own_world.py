@@ -28,7 +28,7 @@ from quickstudy.tasks.finite import FiniteTasks
 from quickstudy.train import meta_train
 
 RESULTS = Path(__file__).parent / "results" / "own_world.json"
-NUM_SEEDS, NUM_STEPS, NUM_TASKS = 2, 180, 32
+NUM_SEEDS, NUM_STEPS, NUM_TASKS = 2, 120, 32
 EXPERT_STEPS = 60
 TEST_TASKS, REPEATS = 8, 16
 
@@ -62,7 +62,7 @@ def ppo(num_steps: int) -> PPO:
         gamma=0.95,
         trace=0.95,
         entropy_weight=0.0,
-        num_minibatches=16,
+        num_minibatches=8,
     )
 
 
