@@ -84,6 +84,7 @@ def _by_memory(cell: str) -> Preset:
     """RL² in a family, at twenty times the environment steps."""
     planned, (num_steps, num_tasks, changes) = PLANNED[cell], BY_MEMORY[cell]
     ppo = {"final_learning_rate": 1e-4, "anneal_steps": num_steps, "gamma": 0.99, "trace": 0.95, "num_minibatches": 8}
+    ppo |= {"entropy_weight": 0.01} | changes
     return Preset(
         summary=f"RL² on {planned.family}, at twenty times the environment steps of planning through a learned model",
         method="rl2",
@@ -91,12 +92,7 @@ def _by_memory(cell: str) -> Preset:
         num_steps=num_steps,
         num_tasks=num_tasks,
         num_test_tasks=planned.num_test_tasks,
-        method_options={
-            "width": 32,
-            "associative": True,
-            "readout": 64,
-            "ppo": ppo | {"entropy_weight": 0.01} | changes,
-        },
+        method_options={"width": 32, "associative": True, "readout": 64, "ppo": ppo},
     )
 
 
