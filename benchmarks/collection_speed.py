@@ -1,14 +1,15 @@
 """How much of the time of collecting is the environments' own: half-cheetahs, 64 at once, on two workers.
 
 Usage: ``python benchmarks/collection_speed.py``. Environment steps a second in episodes of 200 steps, each
-from its reset on, rounds of all four in turn, medians:
+from its reset on, in rounds of all four in turn:
 
     gymnasium     the same environments in `gymnasium.vector.SyncVectorEnv`, random actions: one process
     stepped       the collector's own pool of environments, random actions and no learner
     random        `HostCollector`, a learner that acts at random
     rl2           `HostCollector`, RL² with a GRU of 64 units
 
-Stored in ``benchmarks/results/collection_speed.json``, with the ratio of each to ``stepped``.
+Stored in ``benchmarks/results/collection_speed.json``: the median speed of each, and the median over rounds of its
+ratio to ``stepped`` in the same round, because the speed of a shared machine wanders.
 """
 
 import time
@@ -27,7 +28,7 @@ from quickstudy.options import with_options
 from quickstudy.run_directory import describe_session, write_json
 from quickstudy.types import Budget
 
-NUM_ENVS, NUM_STEPS, ROUNDS, NUM_WORKERS = 64, 200, 5, 2
+NUM_ENVS, NUM_STEPS, ROUNDS, NUM_WORKERS = 64, 200, 15, 2
 RESULTS = Path(__file__).parent / "results" / "collection_speed.json"
 CHEETAHS = with_options(family("half-cheetah-vel").load()(), {"num_workers": NUM_WORKERS})
 WORLD = CHEETAHS.world
@@ -88,7 +89,8 @@ def main() -> None:
             if round_:  # the first one compiles and starts workers
                 seconds[name].append(time.perf_counter() - start)
     speed = {name: NUM_ENVS * NUM_STEPS / float(np.median(times)) for name, times in seconds.items()}
-    ratios = {name: value / speed["stepped"] for name, value in speed.items()}
+    alone = np.array(seconds["stepped"])
+    ratios = {name: float(np.median(alone / np.array(times))) for name, times in seconds.items()}
     for name, value in speed.items():
         print(f"{name}: {value:,.0f} env steps/s, {ratios[name]:.2f} of stepping alone", flush=True)
     result = {"env_steps_per_second": speed, "ratio_to_stepped": ratios, "num_envs": NUM_ENVS}
