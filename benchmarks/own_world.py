@@ -1,9 +1,9 @@
 """What adapting is worth in a world of one's own: RL² between one policy for all tasks and an expert for each.
 
 Usage: ``python benchmarks/own_world.py``. The world is that of ``docs/your-own-environment.md``, Gymnasium's pendulum
-whose mass and length differ from task to task, here by factors of 30 and 6, stepped on two workers. RL² and the policy
-without memory train on equally many steps of training tasks; every expert trains on one of the test tasks, in which all
-are measured. Stored in ``benchmarks/results/own_world.json``.
+whose mass and length differ from task to task, here by factors of 30 and 6. RL² and the policy without memory train on
+equally many steps of training tasks; every expert trains on one of the test tasks, in which all are measured. Stored in
+``benchmarks/results/own_world.json``.
 """
 
 import dataclasses
@@ -28,9 +28,9 @@ from quickstudy.tasks.finite import FiniteTasks
 from quickstudy.train import meta_train
 
 RESULTS = Path(__file__).parent / "results" / "own_world.json"
-NUM_SEEDS, NUM_STEPS, NUM_TASKS = 2, 120, 32
-EXPERT_STEPS = 60
-TEST_TASKS, REPEATS = 8, 16
+NUM_SEEDS, NUM_STEPS, NUM_TASKS = 2, 240, 32
+EXPERT_STEPS = 120
+TEST_TASKS, REPEATS = 12, 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Swing:
         return {"m": np.exp(rng.uniform(*np.log((0.05, 1.5)))), "l": np.exp(rng.uniform(*np.log((0.2, 1.2))))}
 
 
-FAMILY = HostFamily(Swing(), num_workers=2)
+FAMILY = HostFamily(Swing())
 
 
 def ppo(num_steps: int) -> PPO:
