@@ -117,6 +117,7 @@ class PPO(eqx.Module):
         schedule = optax.linear_schedule(self.entropy_weight, self.final_entropy_weight, self.anneal_steps)
         entropy_weight = jnp.asarray(schedule(state.step))
         params, opt_state, info = self._epochs(state.params, state.opt_state, batch, entropy_weight)
+        params = params.after(batch.timestep)
         info |= {"value_scale": scale.std, "entropy_weight": entropy_weight}
         return MetaState(params, opt_state, state.step + 1, scale), info
 

@@ -22,6 +22,7 @@ from quickstudy.nets.features import (
 from quickstudy.nets.init import orthogonal_linear
 from quickstudy.nets.policy import Categorical, DiagonalGaussian, PolicyHead
 from quickstudy.nets.recurrent import AbstractCell, CellName, make_cell, unroll
+from quickstudy.nets.standardizer import Standardizer
 from quickstudy.types import Spec, TimeStep
 
 Policy = Categorical | DiagonalGaussian
@@ -29,6 +30,9 @@ Policy = Categorical | DiagonalGaussian
 
 class AbstractActorCritic(eqx.Module):
     """A policy and a value. `step` serves acting, `unroll` learning; they compute the same numbers."""
+
+    standardizer: eqx.AbstractVar[Standardizer | None]
+    """What the inputs go through first; None to read them as they are."""
 
     @abc.abstractmethod
     def initial_carry(self) -> PyTree[Array]:
@@ -41,6 +45,16 @@ class AbstractActorCritic(eqx.Module):
     @abc.abstractmethod
     def unroll(self, timesteps: TimeStep, *, remat: bool) -> tuple[Any, Float[Array, " T"]]:
         """Policies and values of a whole stream ``[T, ...]`` from the start of its trial."""
+
+    def after(self, timesteps: TimeStep) -> "AbstractActorCritic":
+        """The same network once it has been trained on ``timesteps``, ``[K, N, L, ...]``."""
+        if self.standardizer is None:
+            return self
+        return eqx.tree_at(lambda network: network.standardizer, self, self.standardizer.after(timesteps))
+
+    def _seen(self, timestep: TimeStep) -> TimeStep:
+        """A time step as the layers read it."""
+        return timestep if self.standardizer is None else self.standardizer(timestep)
 
 
 class Memory(NamedTuple):
@@ -95,6 +109,7 @@ class RecurrentActorCritic(AbstractActorCritic):
     what follows it. Discrete actions are then scored by an `ActionScore` too.
     """
 
+    standardizer: Standardizer | None
     cell: AbstractCell
     readout: eqx.nn.Linear | None
     policy: PolicyHead
@@ -104,7 +119,18 @@ class RecurrentActorCritic(AbstractActorCritic):
     num_obs: int
     num_read: int
 
-    def __init__(self, spec: Spec, *, cell: CellName, width: int, readout: int, associative: bool, key: Key[Array, ""]):
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        cell: CellName,
+        width: int,
+        readout: int,
+        associative: bool,
+        standardize: bool,
+        key: Key[Array, ""],
+    ):
+        self.standardizer = Standardizer(spec) if standardize else None
         k_cell, k_readout, k_policy, k_score, k_value = jax.random.split(key, 5)
         self.num_obs = num_obs_features(spec)
         self.num_read = num_timestep_features(spec) if associative else 0
@@ -125,6 +151,7 @@ class RecurrentActorCritic(AbstractActorCritic):
         return Memory(self.cell.initial(), jnp.zeros(self.num_obs), store)
 
     def step(self, carry: Memory, timestep: TimeStep) -> tuple[Memory, Policy, Float[Array, ""]]:
+        timestep = self._seen(timestep)
         obs, store, recalled = obs_features(timestep), None, jnp.zeros(0)
         if carry.store is not None:
             store = write(carry.store, carry.obs, self._came_of_it(timestep))
@@ -135,6 +162,7 @@ class RecurrentActorCritic(AbstractActorCritic):
         return Memory(hidden, obs, store), self._policy(features, recalled), self.value(features)[0]
 
     def unroll(self, timesteps: TimeStep, *, remat: bool) -> tuple[Any, Float[Array, " T"]]:
+        timesteps = jax.vmap(self._seen)(timesteps)
         obs = jax.vmap(obs_features)(timesteps)
         before = jnp.concatenate([jnp.zeros_like(obs[:1]), obs[:-1]])
         recalled = jnp.zeros((len(obs), 0))
@@ -173,11 +201,13 @@ class RecurrentActorCritic(AbstractActorCritic):
 class MemorylessActorCritic(AbstractActorCritic):
     """Two separate multi-layer perceptrons on the observation alone: it cannot tell one task from another."""
 
+    standardizer: Standardizer | None
     actor: eqx.nn.MLP
     critic: eqx.nn.MLP
     policy: PolicyHead
 
-    def __init__(self, spec: Spec, *, width: int, depth: int, key: Key[Array, ""]):
+    def __init__(self, spec: Spec, *, width: int, depth: int, standardize: bool, key: Key[Array, ""]):
+        self.standardizer = Standardizer(spec) if standardize else None
         k_actor, k_critic, k_policy = jax.random.split(key, 3)
         size = num_obs_features(spec)
         self.actor = eqx.nn.MLP(size, width, width, depth - 1, jax.nn.tanh, jax.nn.tanh, key=k_actor)
@@ -188,7 +218,7 @@ class MemorylessActorCritic(AbstractActorCritic):
         return ()
 
     def step(self, carry: PyTree[Array], timestep: TimeStep) -> tuple[PyTree[Array], Policy, Float[Array, ""]]:
-        x = obs_features(timestep)
+        x = obs_features(self._seen(timestep))
         return carry, self.policy(self.actor(x)), self.critic(x)
 
     def unroll(self, timesteps: TimeStep, *, remat: bool) -> tuple[Any, Float[Array, " T"]]:

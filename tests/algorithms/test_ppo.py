@@ -28,6 +28,8 @@ HALF = PPO(gamma=0.5, trace=1.0)
 class _Identity(AbstractActorCritic):
     """Its value is its observation."""
 
+    standardizer: None = None
+
     def initial_carry(self):
         return ()
 
@@ -149,7 +151,9 @@ def rollout():
     """A tiny network, its trials in eight tasks, and what the loss reads of them."""
     collector = GraphCollector(Staircase())
     key = jax.random.key(0)
-    params = RecurrentActorCritic(collector.spec, cell="gru", width=4, readout=0, associative=False, key=key)
+    params = RecurrentActorCritic(
+        collector.spec, cell="gru", width=4, readout=0, associative=False, standardize=False, key=key
+    )
     # A fresh policy is uniform; this one prefers something.
     params = eqx.tree_at(lambda p: p.policy.linear.weight, params, replace_fn=lambda w: 100 * w)
     tasks = jnp.linspace(0.5, 2, 8)

@@ -27,10 +27,13 @@ def _stream(spec):
 def _network(kind, spec):
     key = jax.random.key(0)
     if kind == "memoryless":
-        return MemorylessActorCritic(spec, width=8, depth=2, key=key)
+        return MemorylessActorCritic(spec, width=8, depth=2, standardize=False, key=key)
     cell, *extras = kind.split("+")
-    readout, associative = 6 * ("readout" in extras), "associative" in extras
-    return RecurrentActorCritic(spec, cell=cell, width=8, readout=readout, associative=associative, key=key)
+    readout, associative, standardize = 6 * ("readout" in extras), "associative" in extras, "standardize" in extras
+    network = RecurrentActorCritic(
+        spec, cell=cell, width=8, readout=readout, associative=associative, standardize=standardize, key=key
+    )
+    return network.after(jax.tree.map(lambda x: 3 * x[None, None] + x.dtype.type(1), _stream(spec)))
 
 
 CASES = [
@@ -38,6 +41,8 @@ CASES = [
     ("gru+readout", DISCRETE),
     ("gru+associative", DISCRETE),
     ("gru+readout+associative", CONTINUOUS),
+    ("gru+readout+standardize", CONTINUOUS),
+    ("gru+associative+standardize", DISCRETE),
     ("gru", CONTINUOUS),
     ("lstm", DISCRETE),
     ("memoryless", DISCRETE),

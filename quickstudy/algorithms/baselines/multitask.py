@@ -6,7 +6,7 @@ task drawn anew for every trial.
 Differs from the paper:
 
 1. Minibatches are strided over tasks rather than shuffled over steps.
-2. Value targets are standardised by running moments.
+2. Value targets are standardised by running moments, and observations may be.
 """
 
 from jaxtyping import Array, Key
@@ -25,6 +25,8 @@ class MultiTaskPPO(AbstractMetaAlgorithm):
     """Units in a hidden layer."""
     depth: int = 2
     """Hidden layers of the policy and of the value network."""
+    standardize: bool = False
+    """Standardise observations by running moments: for measurements of different sizes, as a robot's are."""
     ppo: PPO = PPO()
     """The outer loop."""
 
@@ -35,7 +37,8 @@ class MultiTaskPPO(AbstractMetaAlgorithm):
 
     def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
         """Freshly initialised networks and optimiser for families of this ``spec``."""
-        return self.ppo.init(MemorylessActorCritic(spec, width=self.width, depth=self.depth, key=key))
+        network = MemorylessActorCritic(spec, width=self.width, depth=self.depth, standardize=self.standardize, key=key)
+        return self.ppo.init(network)
 
     def update(self, state: MetaState, trials: Trial, *, key: Key[Array, ""]) -> tuple[MetaState, Info]:
         """One PPO update on the trials of K tasks."""

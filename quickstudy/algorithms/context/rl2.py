@@ -21,6 +21,7 @@ Differs from the paper:
 7. Batches of 10,000 to 100,000 environment steps instead of 50,000 to 250,000, and networks of 32 to 64 units
    instead of 256.
 8. A bonus for observations new to the trial is an option (`quickstudy.ops.novelty`). It is paid in training only.
+9. Observations and rewards that are read may be standardised by running moments (`quickstudy.nets.standardizer`).
 """
 
 from jaxtyping import Array, Float, Key, PyTree
@@ -48,6 +49,8 @@ class RL2(AbstractMetaAlgorithm):
     """Keep what came of every action in a fast-weight memory too, addressed by the observation it was taken in."""
     novelty_weight: float = 0.0
     """Reward in training for each step to an observation that is new to the trial; for discrete observations."""
+    standardize: bool = False
+    """Standardise what is read by running moments: for measurements of different sizes, as a robot's are."""
     ppo: PPO = PPO()
     """The outer loop."""
 
@@ -66,7 +69,13 @@ class RL2(AbstractMetaAlgorithm):
     def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
         """A freshly initialised network and optimiser for families of this ``spec``."""
         network = RecurrentActorCritic(
-            spec, cell=self.cell, width=self.width, readout=self.readout, associative=self.associative, key=key
+            spec,
+            cell=self.cell,
+            width=self.width,
+            readout=self.readout,
+            associative=self.associative,
+            standardize=self.standardize,
+            key=key,
         )
         return self.ppo.init(network)
 
