@@ -2,8 +2,9 @@
 
 Usage: ``python benchmarks/own_world.py``. The world is that of ``docs/your-own-environment.md``, Gymnasium's pendulum
 whose mass and length differ from task to task, here by factors of 30 and 6. RL² and the policy without memory train on
-equally many steps of training tasks; every expert trains on one of the test tasks, in which all are measured. Stored in
-``benchmarks/results/own_world.json``.
+equally many steps of training tasks; every expert trains on one of the test tasks, in which all are measured. Learning
+rates were chosen between .001 and .002 on validation tasks, for RL² and for the policy without memory each its better
+one: with .002 some seeds of RL² unlearn the heavy pendulums. Stored in ``benchmarks/results/own_world.json``.
 """
 
 import dataclasses
@@ -53,10 +54,10 @@ class Swing:
 FAMILY = HostFamily(Swing())
 
 
-def ppo(num_steps: int) -> PPO:
+def ppo(num_steps: int, learning_rate: float = 2e-3) -> PPO:
     """The outer loop of all three."""
     return PPO(
-        learning_rate=2e-3,
+        learning_rate=learning_rate,
         final_learning_rate=1e-4,
         anneal_steps=num_steps,
         gamma=0.95,
@@ -90,7 +91,7 @@ def main() -> None:
     tasks = FAMILY.tasks("test").batch(TEST_TASKS, key=k_test)
     seeds, returns, seconds = range(NUM_SEEDS), {}, {}
     for name, method in (
-        ("rl2", RL2(readout=64, ppo=ppo(NUM_STEPS))),
+        ("rl2", RL2(readout=64, ppo=ppo(NUM_STEPS, learning_rate=1e-3))),
         ("multi-task", MultiTaskPPO(ppo=ppo(NUM_STEPS))),
     ):
         params, seconds[name] = train(name, method, FAMILY.tasks("train"), NUM_STEPS, NUM_SEEDS, k_train)

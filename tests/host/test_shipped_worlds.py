@@ -48,6 +48,14 @@ def test_a_cheetah_is_paid_for_its_speed():
         assert mine[1] == pytest.approx(-abs(theirs[4]["x_velocity"] - 1.5) - cost, abs=1e-6)
 
 
+def test_one_speed_for_all_earns_no_more_than_its_bound():
+    world = HalfCheetahVel(horizon=100)
+    bound = world.yardsticks()["bound: the middle speed at once, for nothing"]
+    speeds = np.linspace(0, world.max_speed, 301)
+    at = lambda speed: sum(world.pay(task, np.array([speed])) for task in speeds) / len(speeds) * world.horizon
+    assert np.mean([bound(task) for task in speeds]) == pytest.approx(max(at(speed) for speed in speeds))
+
+
 @pytest.mark.parametrize("direction", [1.0, -1.0])
 def test_a_cheetah_is_paid_for_its_direction(direction):
     world = HalfCheetahDir()
