@@ -159,7 +159,7 @@ def test_what_python_blocks_import_exists(page: str, code: str):
             line
             for _, language, code in CODE
             if language == "bash"
-            for line in code.splitlines()
+            for line in code.replace("\\\n", " ").splitlines()
             if line.startswith("quickstudy")
         }
     ),
