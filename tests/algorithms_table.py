@@ -146,7 +146,13 @@ SMALL_SAC = SAC(width=8, depth=1, capacity=12, random_steps=2)
 
 METHODS = (
     Method("rl2-gru", lambda family: RL2(cell="gru", width=16, ppo=ppo()), (BANDIT, GRID), True, num_steps=100),
-    Method("rl2-lstm", lambda family: RL2(cell="lstm", width=16, ppo=ppo()), (BANDIT,), True, num_steps=100),
+    Method(
+        "rl2-lstm",
+        lambda family: RL2(cell="lstm", width=16, standardize=True, ppo=ppo()),
+        (BANDIT,),
+        True,
+        num_steps=100,
+    ),
     gradient("mpo", lambda inner: MPO(NETWORK, inner=inner, code_size=4, encoder_width=8, ascent=ASCENT)),
     gradient("maml", lambda inner: MAML(NETWORK, inner, trust_region=CURVED)),
     gradient("fomaml", lambda inner: MAML(NETWORK, replace(inner, first_order=True), outer="clipped", ascent=ASCENT)),
@@ -167,7 +173,12 @@ METHODS = (
     Method("td3", lambda family: SMALL_TD3, (POINT,), True, every_step, continuous=True),
     Method("sac", lambda family: SMALL_SAC, (POINT,), True, every_step, continuous=True),
     Method("rl2-associative", associative_rl2, (BANDIT, GRID), True, num_steps=100),
-    Method("multitask-ppo", lambda family: MultiTaskPPO(width=8, depth=1, ppo=ppo()), (GRID, POINT), False),
+    Method(
+        "multitask-ppo",
+        lambda family: MultiTaskPPO(width=8, depth=1, standardize=True, ppo=ppo()),
+        (GRID, POINT),
+        False,
+    ),
     Method("random", lambda family: NoMeta(RandomLearner.for_spec(family.env.spec)), (GRID, POINT), False),
     Method("thompson", lambda family: NoMeta(ThompsonSampling(family.prior)), (BANDIT,), True, budgets=every_step),
     Method("skeleton", lambda family: PreferenceReptile(), (BANDIT,), True, budgets=every_step, num_steps=3),
