@@ -6,9 +6,9 @@ Usage: ``python benchmarks/model_tasks.py probe|flip PRESET [PRESET …]``. Read
 
 ``probe``, of MML
     R² of the physics as a linear function of the code's mean after one episode: of every number in
-    `AbstractFamily.task_features`, or where motion depends on fewer numbers than tasks have parameters, of the
-    coefficients of the equation of motion (`TOGETHER`). The probe is fitted on tasks of the validation split, by ridge
-    regression, and judged on the test split; what is the same in all tasks is left out.
+    `AbstractFamily.task_features`, or where motion depends on fewer numbers than tasks have parameters, of those
+    (`TOGETHER`). The probe is fitted on tasks of the validation split, by ridge regression, and judged on the test
+    split; what is the same in all tasks is left out.
 ``flip``
     After an episode, or 100 steps if those are more, the actuator is reversed. Quality of the steps before it, and of
     those that follow it, in windows of `WINDOW` steps: 0 for random actions in the same tasks, 1 for the steps before.
@@ -58,13 +58,14 @@ REVERSED = {
 """By family, the parameter that says which way the actuator works."""
 
 
-def pendulum_numbers(task: Any) -> Float[Array, " 2"]:
-    """Coefficients of a pendulum's equation of motion: how gravity turns it, and how its motor does, with its sign."""
-    return jnp.stack([task.gravity / task.length, task.torque / (task.mass * jnp.square(task.length))])
+def pendulum_numbers(task: Any) -> Float[Array, " 3"]:
+    """What a pendulum's motion depends on: how gravity and the motor turn it, and which way the motor does."""
+    motor = task.torque / (task.mass * jnp.square(task.length))
+    return jnp.stack([jnp.log(task.gravity / task.length), jnp.log(jnp.abs(motor)), jnp.sign(motor)])
 
 
 TOGETHER: dict[str, Callable[[Any], Float[Array, " P"]]] = {"pendulum": pendulum_numbers}
-"""By family, the coefficients of its equation of motion."""
+"""By family, the numbers that its motion depends on."""
 
 
 def probe(experiment: Experiment, params: Any) -> dict[str, Any]:
