@@ -204,8 +204,22 @@ def own_world_table(stored: Stored) -> str:
 
 def collection_speed_table(stored: Stored) -> str:
     """Environment steps a second, stepping alone and with a learner."""
-    ratios = stored["ratio_to_stepped"]
-    rows = [[name, f"{speed:,.0f}", f"{ratios[name]:.2f}"] for name, speed in stored["env_steps_per_second"].items()]
-    text = table([f"{stored['num_envs']} half-cheetahs", "env steps/s", "of stepping alone"], rows)
+    found = stored["by_num_envs"]
+    columns = [
+        "half-cheetahs at once",
+        *(f"{num_envs}{what}" for num_envs in found for what in (", env steps/s", ", of stepping alone")),
+    ]
+    rows = [
+        [
+            name,
+            *(
+                cell
+                for at in found.values()
+                for cell in (f"{at['env_steps_per_second'][name]:,.0f}", f"{at['ratio_to_stepped'][name]:.2f}")
+            ),
+        ]
+        for name in next(iter(found.values()))["env_steps_per_second"]
+    ]
+    text = table(columns, rows)
     session = stored["session"]
     return f"{text}\n\n`{stored['command']}`, {session['cpus']} cores, {session['started'][:10]}."
