@@ -204,22 +204,11 @@ def own_world_table(stored: Stored) -> str:
 
 def collection_speed_table(stored: Stored) -> str:
     """Environment steps a second, stepping alone and with a learner."""
-    found = stored["by_num_envs"]
-    columns = [
-        "half-cheetahs at once",
-        *(f"{num_envs}{what}" for num_envs in found for what in (", env steps/s", ", of stepping alone")),
-    ]
     rows = [
-        [
-            name,
-            *(
-                cell
-                for at in found.values()
-                for cell in (f"{at['env_steps_per_second'][name]:,.0f}", f"{at['ratio_to_stepped'][name]:.2f}")
-            ),
-        ]
-        for name in next(iter(found.values()))["env_steps_per_second"]
+        [num_envs, name, f"{speed:,.0f}", f"{found['ratio_to_stepped'][name]:.2f}"]
+        for num_envs, found in stored["by_num_envs"].items()
+        for name, speed in found["env_steps_per_second"].items()
     ]
-    text = table(columns, rows)
+    text = table(["half-cheetahs at once", "steps of", "env steps/s", "of stepping alone"], rows)
     session = stored["session"]
     return f"{text}\n\n`{stored['command']}`, {session['cpus']} cores, {session['started'][:10]}."

@@ -43,8 +43,7 @@ class Standardizer(eqx.Module):
     def after(self, timesteps: TimeStep) -> "Standardizer":
         """With the moments of ``timesteps`` ``[K, N, L, ...]`` among its own."""
         obs = jax.vmap(jax.vmap(jax.vmap(obs_features)))(timesteps)
-        mean = obs.mean((0, 1, 2))
-        variance = jnp.square(obs - mean[None, None, None]).mean((0, 1, 2))
+        mean, variance = obs.mean((0, 1, 2)), obs.var((0, 1, 2))
         reward_square = jnp.square(timesteps.prev_reward).mean()
         weight = jnp.maximum(1.0 / (self.num_batches + 1.0), SLOWEST)
         old = (self.mean, self.variance, self.reward_square)

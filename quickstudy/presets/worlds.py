@@ -25,7 +25,11 @@ def _in_world(
         num_tasks=32,
         num_test_tasks=num_test_tasks,
         num_seeds=2,
-        method_options={"width": 64, **network, "ppo": {"anneal_steps": num_steps, "num_minibatches": 8, **ppo}},
+        method_options={
+            "width": 64,
+            **network,
+            "ppo": {"anneal_steps": num_steps, "trace": 0.95, "num_minibatches": 8, **ppo},
+        },
         family_options={"num_workers": 2, "world": world},
     )
 
@@ -38,7 +42,6 @@ _CHEETAH: dict[str, Any] = {
         "learning_rate": 2e-3,
         "final_learning_rate": 2e-4,
         "gamma": 0.97,
-        "trace": 0.95,
         "entropy_weight": 0.003,
     },
 }
@@ -54,7 +57,6 @@ WORLDS = {
             "learning_rate": 3e-3,
             "final_learning_rate": 1e-4,
             "gamma": 0.95,
-            "trace": 0.95,
             "entropy_weight": 0.0,
         },
         horizon=100,
