@@ -33,8 +33,9 @@ from quickstudy.algorithms.model.mml import MML
 from quickstudy.envs.base import AbstractEnv
 from quickstudy.experiment import Experiment, load, params_of_seed
 from quickstudy.family import AbstractFamily
-from quickstudy.learner import AbstractLearner
+from quickstudy.learner import AbstractEncodingLearner, AbstractLearner
 from quickstudy.options import with_options
+from quickstudy.probe import VARIES, linear_probe, r_squared
 from quickstudy.run_directory import RunDirectory, describe_session, write_json
 from quickstudy.statistics import mean_estimate
 from quickstudy.tasks.base import SplitName
@@ -44,7 +45,6 @@ from quickstudy.types import Budget
 RESULTS = Path(__file__).parent / "results" / "model-tasks.json"
 NUM_FITTED, NUM_JUDGED, NUM_FLIPPED = 128, 128, 32
 """Tasks of the validation and of the test split for the probe, and of the test split for the flip."""
-RIDGE = 1e-3
 WINDOW = 25
 """Steps over which quality is averaged."""
 DECAYS = (1.0, 0.98, 0.9)
@@ -58,10 +58,9 @@ REVERSED = {
 """By family, the parameter that says which way the actuator works."""
 
 
-def pendulum_numbers(task: Any) -> Float[Array, " 3"]:
-    """What a pendulum's motion depends on: how gravity and the motor turn it, and which way the motor does."""
-    motor = task.torque / (task.mass * jnp.square(task.length))
-    return jnp.stack([jnp.log(task.gravity / task.length), jnp.log(jnp.abs(motor)), jnp.sign(motor)])
+def pendulum_numbers(task: Any) -> Float[Array, " 2"]:
+    """What a pendulum's motion depends on: how gravity turns it, and how and which way the motor does."""
+    return jnp.stack([task.gravity / task.length, task.torque / (task.mass * jnp.square(task.length))])
 
 
 TOGETHER: dict[str, Callable[[Any], Float[Array, " P"]]] = {"pendulum": pendulum_numbers}
@@ -83,7 +82,9 @@ def probe(experiment: Experiment, params: Any) -> dict[str, Any]:
             ),
             strict=True,
         )
-        scores.append(r_squared(*codes, *features))
+        varies = features[0].std(0) > VARIES
+        fitted, judged = (of_split[:, varies] for of_split in features)
+        scores.append(r_squared(linear_probe(codes[0], fitted, codes[1]), judged))
     by_parameter = np.stack(scores)
     return {
         "episodes": 1,
@@ -101,33 +102,20 @@ def codes_of(
     num: int,
     budget: Budget,
 ) -> tuple[Float[np.ndarray, "K C"], Float[np.ndarray, "K P"]]:
-    """Means of the codes of ``num`` tasks after a trial of ``budget``, and the ``numbers`` of the tasks."""
+    """The codes of ``num`` tasks after a trial of ``budget``, and the ``numbers`` of the tasks."""
     assert isinstance(family.env, AbstractEnv)
+    assert isinstance(learner, AbstractEncodingLearner)
     env, tasks = family.env, family.tasks(split).batch(num, key=jax.random.key(7))
 
     @eqx.filter_jit
     def codes(params: Any) -> Float[Array, "K C"]:
         def one(task: Any, key: Key[Array, ""]) -> Float[Array, " C"]:
-            return run_trial(learner, params, env, task, budget, key=key).final.state.known.evidence.posterior[0]
+            final = run_trial(learner, params, env, task, budget, key=key).final
+            return learner.code(params, final.state, jax.tree.map(lambda x: x[0], final.carry))
 
         return jax.vmap(one)(tasks, jax.random.split(jax.random.key(8), num))
 
     return np.asarray(codes(params)), np.asarray(jax.vmap(numbers)(tasks))
-
-
-def r_squared(
-    fitted_codes: Float[np.ndarray, "K C"],
-    codes: Float[np.ndarray, "J C"],
-    fitted_features: Float[np.ndarray, "K P"],
-    features: Float[np.ndarray, "J P"],
-) -> Float[np.ndarray, " V"]:
-    """R² on J tasks of a linear probe that was fitted on K others; of the V parameters that vary."""
-    varies = fitted_features.std(0) > 1e-6
-    centre = fitted_codes.mean(0)
-    x, y = fitted_codes - centre, fitted_features[:, varies]
-    weights = np.linalg.solve(x.T @ x + RIDGE * len(x) * np.eye(x.shape[1]), x.T @ (y - y.mean(0)))
-    said, true = (codes - centre) @ weights + y.mean(0), features[:, varies]
-    return 1.0 - np.square(true - said).sum(0) / np.square(true - true.mean(0)).sum(0)
 
 
 def flip(experiment: Experiment, params: Any, decay: float) -> dict[str, Any]:

@@ -63,7 +63,12 @@ _HOMES = {
     "quickstudy.family": ("AbstractFamily", "AbstractMappedFamily", "AbstractYardstick", "StateMap"),
     "quickstudy.host.family": ("HostFamily",),
     "quickstudy.host.world": ("World",),
-    "quickstudy.learner": ("AbstractBelievingLearner", "AbstractLearner", "AbstractPredictingLearner"),
+    "quickstudy.learner": (
+        "AbstractBelievingLearner",
+        "AbstractEncodingLearner",
+        "AbstractLearner",
+        "AbstractPredictingLearner",
+    ),
     "quickstudy.meta": ("AbstractMetaAlgorithm", "MetaState", "NoMeta"),
     "quickstudy.nets.task_policy": ("PolicyNetwork",),
     "quickstudy.planning.shooting": ("Planner",),

@@ -15,7 +15,7 @@ from quickstudy.errors import InvalidArgument, require_positive
 from quickstudy.family import AbstractReference, AbstractYardstick
 from quickstudy.finite import first_not_finite, require_finite_experience, require_finite_params
 from quickstudy.host.world import to_task
-from quickstudy.learner import AbstractLearner
+from quickstudy.learner import AbstractEncodingLearner, AbstractLearner
 from quickstudy.ops.returns import episode_returns
 from quickstudy.statistics import both, mean_estimate
 from quickstudy.tasks.base import TaskSplit
@@ -38,6 +38,9 @@ class Evaluation(eqx.Module):
         yardsticks: reference policies on the same tasks, ``[K, E]`` each.
         trials: trials of the first few tasks by the first seed, for replay.
         num_blocks: B, how often the learner updated itself, plus one: the episodes fall into as many equal parts.
+        tasks: the K tasks.
+        codes: what the learner knew of each task when its trial ended, ``[S, K, C]``: `AbstractEncodingLearner.code` of
+            the first stream. None for a learner that has none.
     """
 
     adapted: Float[np.ndarray, "S K E"]
@@ -46,6 +49,8 @@ class Evaluation(eqx.Module):
     yardsticks: dict[str, Float[np.ndarray, "K E"]]
     trials: Trial
     num_blocks: int = 1
+    tasks: PyTree = None
+    codes: Float[np.ndarray, "S K C"] | None = None
 
 
 def evaluate(
@@ -99,8 +104,19 @@ def evaluate(
         ]
         return np.concatenate(parts, axis=1)[:, :num_tasks]
 
-    def plain(learner: AbstractLearner) -> Callable[[PyTree, Key[Array, ""]], Trajectory]:
-        return lambda chunk, k: _trials(learner, params, collector, chunk, budget, num_seeds, k).trajectory
+    def unadapted(chunk: PyTree, k: Key[Array, ""]) -> Trajectory:
+        return _trials(Unadapted(learner), params, collector, chunk, budget, num_seeds, k).trajectory
+
+    shown: list[Trial] = []
+    codes: list[np.ndarray] = []
+
+    def adapted(chunk: PyTree, k: Key[Array, ""]) -> Trajectory:
+        trials = _trials(learner, params, collector, chunk, budget, num_seeds, k)
+        if not shown:
+            shown.append(jax.tree.map(lambda x: x[0, :num_replays] if eqx.is_array(x) else x, trials))
+        if isinstance(learner, AbstractEncodingLearner):
+            codes.append(np.asarray(_codes(learner, params, trials.final)))
+        return trials.trajectory
 
     shuffled = None
     if num_episodes > 1:
@@ -108,17 +124,18 @@ def evaluate(
             ..., -1:
         ]
         shuffled = np.concatenate([np.full((*last.shape[:2], num_episodes - 1), np.nan), last], -1)
-    shown = _trials(learner, params, collector, chunks[0], budget, num_seeds, keys[0])
     return Evaluation(
-        adapted=returns(plain(learner)),
-        unadapted=returns(plain(Unadapted(learner))),
+        adapted=returns(adapted),
+        unadapted=returns(unadapted),
         shuffled=shuffled,
         yardsticks={
             y.name: _references(y, chunks, collector, budget, num_episodes, k_yardsticks)[:num_tasks]
             for y in yardsticks
         },
-        trials=jax.tree.map(lambda x: x[0, :num_replays] if eqx.is_array(x) else x, shown),
+        trials=shown[0],
         num_blocks=budget.num_blocks,
+        tasks=batch,
+        codes=np.concatenate(codes, axis=1)[:, :num_tasks] if codes else None,
     )
 
 
@@ -207,6 +224,17 @@ def _trials(
     """Trials of every seed in the same K tasks, ``[S, K, ...]``, with the same randomness in the environments."""
     batch = jax.tree.map(lambda x: jnp.broadcast_to(x, (num_seeds, *x.shape)), tasks)
     return collector.collect_seeds(learner, params, batch, budget, key=jnp.broadcast_to(key, (num_seeds,)), start=start)
+
+
+@eqx.filter_jit
+def _codes(learner: AbstractEncodingLearner, params: PyTree, final: Snapshot) -> Float[Array, "S K C"]:
+    """The code of each task at the end of its trial, by the memory of the first stream."""
+    carry = jax.tree.map(lambda x: x[:, :, 0], final.carry)
+
+    def of_seed(params: PyTree, state: PyTree, carry: PyTree) -> Float[Array, "K C"]:
+        return eqx.filter_vmap(lambda state, carry: learner.code(params, state, carry))(state, carry)
+
+    return eqx.filter_vmap(of_seed)(params, final.state, carry)
 
 
 def _shuffled(

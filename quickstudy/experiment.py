@@ -28,6 +28,7 @@ from quickstudy.ops.returns import episode_returns
 from quickstudy.options import to_options, with_options
 from quickstudy.predictions import predictions
 from quickstudy.presets.base import Preset
+from quickstudy.probe import probe
 from quickstudy.run_directory import RunDirectory, write_json
 from quickstudy.tasks.base import SplitName
 from quickstudy.train import Metrics, TrainState, init_train_state, meta_train
@@ -213,6 +214,7 @@ def evaluate_run(run: RunDirectory, split: SplitName, *, num_tasks: int | None =
         "step": int(state.step),
         "env_steps": int(state.step) * experiment.steps_per_update,
         **summarize(evaluation),
+        "probe": _probe(family, evaluation),
         "seconds": round(time.monotonic() - start, 3),
     }
     _store(run.evaluation(split), evaluation, experiment, state, summary)
@@ -237,6 +239,14 @@ def adapt_run(run: RunDirectory, split: SplitName, *, task_seed: int, training_s
 def params_of_seed(params: Any, training_seed: int) -> Any:
     """Of parameters ``[S, ...]`` those of one training seed."""
     return jax.tree.map(lambda x: x[training_seed] if eqx.is_array(x) else x, params)
+
+
+def _probe(family: AbstractFamily, evaluation: Evaluation) -> dict[str, Any] | None:
+    """What the codes of the tasks say of the numbers that the family's tasks are made of."""
+    if evaluation.codes is None:
+        return None
+    features = jax.vmap(family.task_features)(jax.tree.map(jnp.asarray, evaluation.tasks))
+    return probe(evaluation.codes, np.asarray(features, np.float64), family.feature_names)
 
 
 def _fresh_state(experiment: Experiment) -> TrainState:

@@ -85,6 +85,11 @@ class AbstractFamily(eqx.Module):
     def task_features(self, task: PyTree) -> Float[Array, " F"]:
         """All that there is to know of ``task``, as numbers that a network can read: what an oracle is shown."""
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What the numbers of `task_features` are called, in their order; empty where they have no names."""
+        return ()
+
     @abc.abstractmethod
     def replay(self, task: PyTree, trajectory: Trajectory) -> dict[str, Any]:
         """What one stream ``[L, ...]`` of a trial did in ``task``, as plain data that the report can draw."""

@@ -75,3 +75,11 @@ class AbstractPredictingLearner(AbstractLearner[ParamsT, StateT, CarryT]):
         Returns:
             The flattened observation after each action, and the reward of each.
         """
+
+
+class AbstractEncodingLearner(AbstractLearner[ParamsT, StateT, CarryT]):
+    """A learner whose knowledge of its task is a few numbers: what a probe can be fitted to."""
+
+    @abc.abstractmethod
+    def code(self, params: ParamsT, state: StateT, carry: CarryT) -> Float[Array, " C"]:
+        """What one stream knows of the task by now; no numbers at all (C = 0) where it is only in the weights."""

@@ -2,9 +2,11 @@
 
 from typing import NamedTuple
 
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key, PyTree
 
-from quickstudy.learner import AbstractLearner
+from quickstudy.learner import AbstractEncodingLearner
 from quickstudy.nets.actor_critic import AbstractActorCritic
 from quickstudy.types import Action, Info, TimeStep, Trajectory
 
@@ -16,7 +18,7 @@ class ActorCriticAux(NamedTuple):
     value: Float[Array, "*axes"]
 
 
-class ActorCriticLearner(AbstractLearner[AbstractActorCritic, None, PyTree]):
+class ActorCriticLearner(AbstractEncodingLearner[AbstractActorCritic, None, PyTree]):
     """Acts by an actor-critic whose memory (if it has one) is the carry; `update` changes nothing."""
 
     def init(self, params: AbstractActorCritic, *, key: Key[Array, ""]) -> None:
@@ -42,3 +44,8 @@ class ActorCriticLearner(AbstractLearner[AbstractActorCritic, None, PyTree]):
         """Nothing to do: adaptation happens in the memory."""
         del params, state, trajectory, key
         return None, {}
+
+    def code(self, params: AbstractActorCritic, state: None, carry: PyTree) -> Float[Array, " C"]:
+        """The memory."""
+        del params, state
+        return ravel_pytree(carry)[0].astype(jnp.float32)

@@ -135,6 +135,10 @@ class Gymnax(AbstractFamily):
         ranges = parse_ranges(self.vary)
         return jnp.stack([2 * (task[name] - r.low) / (r.high - r.low) - 1 for name, r in ranges.items()])
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        return tuple(parse_ranges(self.vary))
+
     def replay(self, task: dict[str, Array], trajectory: Trajectory) -> dict[str, Any]:
         return reward_replay(task, trajectory)
 

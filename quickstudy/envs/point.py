@@ -190,6 +190,10 @@ class AbstractPointNavigation(AbstractMappedFamily):
         """The goal's coordinates, cosine and sine of the rotation."""
         return jnp.stack([*task.goal, jnp.cos(task.angle), jnp.sin(task.angle)])
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        return ("goal's x", "goal's y", "cosine of the rotation", "sine of the rotation")
+
     def replay(self, task: PointTask, trajectory: Trajectory) -> dict[str, Any]:
         """The path of every episode of one stream."""
         paths, radius = episode_paths(trajectory), self.env.reward_radius or REACH

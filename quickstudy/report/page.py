@@ -39,6 +39,12 @@ READ_PREDICTIONS = (
     "(dashed), from its first observation and by what it knew then, and where they led (solid); under them is its "
     "error one step ahead over the whole trial, where 1 is what predicting no change would err by."
 )
+READ_PROBE = (
+    "What the agent remembers when its trial ends, as numbers, read by a linear function that was fitted to other "
+    "tasks: R² is 1 where that says what is true of every task, and 0 where it knows no more than their average."
+)
+MAX_PROBED = 16
+"""Numbers of a task that are listed one by one."""
 READ_YARDSTICKS = (
     "Exact numbers, mean over the tasks of the split. The score is 0 for the floor (first row) and 100 % for the "
     "ceiling (last reference row)."
@@ -123,6 +129,8 @@ def _split(run: Run, split: str) -> str:
     if evaluation.replays or main:
         sections.append(_replay(evaluation, suffix, anchor))
     sections += [_spread(evaluation, suffix, anchor), _yardsticks(evaluation, suffix, anchor)]
+    if evaluation.summary.get("probe"):
+        sections.append(_probe(evaluation, suffix, anchor))
     return "".join(sections)
 
 
@@ -212,6 +220,20 @@ def score_bar(summary: dict[str, Any], total: float | int | None, style: str) ->
     score = (total - floor) / (ceiling - floor)
     filled = f'<span style="width:{100 * min(max(score, 0.0), 1.0):.1f}%"></span>'
     return f'<span class="score">{text.percent(score)}</span><span class="bar {style}">{filled}</span>'
+
+
+def _probe(evaluation: Evaluation, suffix: str, anchor: str) -> str:
+    """What the agent knows of its task; of many numbers the mean alone."""
+    found = evaluation.summary["probe"]
+    single = found["by_feature"] if len(found["by_feature"]) <= MAX_PROBED else []
+    rows = [(escape(one["name"]), text.interval(one)) for one in single]
+    rows.append((f"all {len(found['by_feature'])}, mean", text.interval(found["r_squared"])))
+    caption = f"R² of what the task is made of, over {evaluation.summary['num_tasks']:,} tasks"
+    return html.section(
+        f"probe{anchor}", f"What the agent knows of its task{suffix}",
+        html.table(("of the task", "R²"), rows, caption=caption),
+        reading="" if anchor else READ_PROBE,
+    )  # fmt: skip
 
 
 def _learning(run: Run) -> str:

@@ -176,6 +176,23 @@ def test_episodes_that_pay_or_do_not_have_no_box_plot(make_run: MakeRun):
     assert 'id="totals"' in text
 
 
+def test_what_the_agent_knows_is_listed_where_it_was_probed(make_run: MakeRun):
+    run = make_run()
+    assert "knows of its task" not in page(run)
+    file = run / "evaluation/test/summary.json"
+    summary = json.loads(file.read_text())
+    known = {"value": 0.987, "low": 0.97, "high": 1.0}
+    for num, listed in ((2, True), (40, False)):
+        by_feature = [{"name": f"<mass> {i}", **known} for i in range(num)]
+        probe = {"num_folds": 5, "r_squared": {"value": 0.5, "low": 0.4, "high": 0.6}, "by_feature": by_feature}
+        file.write_text(json.dumps(summary | {"probe": probe}))
+        text = page(run)
+        assert "What the agent knows of its task" in text
+        assert ("&lt;mass&gt; 1" in text) == listed
+        assert f"all {num}, mean" in text
+        assert "0.5" in text
+
+
 def test_unknown_replay_kind_is_left_out(make_run: MakeRun):
     run = make_run()
     replays = [{"task": 0, "seed": 0, "replay": {"kind": "hologram"}}]

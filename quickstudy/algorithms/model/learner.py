@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Key, Num, PyTree
 
 from quickstudy.errors import InvalidArgument, require_counts, require_within
 from quickstudy.family import AbstractFamily
-from quickstudy.learner import AbstractPredictingLearner, CarryT
+from quickstudy.learner import AbstractEncodingLearner, AbstractPredictingLearner, CarryT
 from quickstudy.nets.dynamics import InnerModel, Scale
 from quickstudy.nets.features import flat_obs
 from quickstudy.planning.shooting import AbstractProposal, Planner, plan, plan_return
@@ -69,8 +69,15 @@ class AbstractTaskModel(eqx.Module, Generic[MetaModelT, KnownT]):
         del params, state
         return None
 
+    def code(self, known: KnownT) -> Float[Array, " C"]:
+        """What the models came from, as numbers; none for methods that change the weights themselves."""
+        del known
+        return jnp.zeros(0)
 
-class AbstractModelLearner(AbstractPredictingLearner[ModelParams, TaskState, CarryT]):
+
+class AbstractModelLearner(
+    AbstractPredictingLearner[ModelParams, TaskState, CarryT], AbstractEncodingLearner[ModelParams, TaskState, CarryT]
+):
     """Has models of the task, which adapt to it; how it acts is left open."""
 
     model: eqx.AbstractVar[AbstractTaskModel]
@@ -101,6 +108,11 @@ class AbstractModelLearner(AbstractPredictingLearner[ModelParams, TaskState, Car
 
         next_obs, rewards = eqx.filter_vmap(in_one)(state.ensemble)
         return next_obs.mean(axis=0), rewards.mean(axis=0)
+
+    def code(self, params: ModelParams, state: TaskState, carry: CarryT) -> Float[Array, " C"]:
+        """What the task's models came from."""
+        del params, carry
+        return self.model.code(state.known)
 
 
 class PlanningLearner(AbstractModelLearner[AbstractProposal]):

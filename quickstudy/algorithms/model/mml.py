@@ -140,6 +140,10 @@ class GeneratedModel(AbstractTaskModel[MetaModel, Known]):
         ensemble = self.correction(generated, params.scale, memory.transitions)
         return TaskState(ensemble, Known(evidence, state.known.draws, memory)), {"width": width_of(evidence)}
 
+    def code(self, known: Known) -> Float[Array, " C"]:
+        """The posterior's mean."""
+        return known.evidence.posterior[0]
+
     def behaviour(self, params: ModelParams[MetaModel], state: TaskState) -> TaskBehaviour | None:
         """The policy and the value, given what is known of the task."""
         learned, scale, known = params.meta.behaviour, params.scale, beliefs(state.known.evidence)

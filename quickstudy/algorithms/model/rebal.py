@@ -79,6 +79,10 @@ class RecurrentModel(AbstractTaskModel[RememberingModel, Float[Array, " H"]]):
         memory, _ = jax.lax.scan(step, state.known, transitions_of(trajectory))
         return TaskState(params.meta.ensemble(memory), memory), {}
 
+    def code(self, known: Float[Array, " H"]) -> Float[Array, " H"]:
+        """The memory."""
+        return known
+
 
 class ReBAL(AbstractMetaAlgorithm):
     """Recurrence-based adaptive learner: a dynamics model that reads a memory, and planning through it."""

@@ -79,7 +79,7 @@ from quickstudy.algorithms.transfer.parts import (
 )
 from quickstudy.errors import require_counts, require_within, unknown
 from quickstudy.family import AbstractFamily
-from quickstudy.learner import AbstractBelievingLearner
+from quickstudy.learner import AbstractBelievingLearner, AbstractEncodingLearner
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
 from quickstudy.nets.action_terms import action_terms
 from quickstudy.nets.features import flat_obs, num_obs_features
@@ -163,7 +163,10 @@ def knowledge_loss(knowledge: MetaKnowledge, lesson: Lesson, inner: InnerNetwork
     return bias + error * inner.head, {"bias": bias, "error": error}
 
 
-class TransferLearner(AbstractBelievingLearner[TransferParams, TaskValues, Float[Array, " D"]]):
+class TransferLearner(
+    AbstractBelievingLearner[TransferParams, TaskValues, Float[Array, " D"]],
+    AbstractEncodingLearner[TransferParams, TaskValues, Float[Array, " D"]],
+):
     """What the agent does inside one task. The carry is the draw z of the episode."""
 
     inner: InnerNetwork = InnerNetwork()
@@ -201,13 +204,20 @@ class TransferLearner(AbstractBelievingLearner[TransferParams, TaskValues, Float
         return jnp.where(jax.random.bernoulli(k_explore, self.epsilon), random, action), draw, None
 
     def _try(self, params: TransferParams, memory: Memory, obs: Float[Array, " F"], *, key: Key[Array, ""]) -> Action:
-        """A random action; where `rare` ones are asked for, of those that are remembered least often at ``obs``."""
+        """A random action; where `rare` ones are asked for, what was done least at ``obs``, and led where least was.
+
+        Counts over the memory, one step ahead: an action that was never tried led nowhere, and comes first.
+        """
+        actions = params.knowledge.actions
         if self.tries == "any":
-            return params.knowledge.actions.random(key=key)
+            return actions.random(key=key)
         data = memory.transitions
-        here = data.weight * jnp.all(data.obs == obs[None], axis=-1)
-        counts = here @ jax.vmap(params.knowledge.actions.terms)(data.action)
-        return params.knowledge.actions.greedy(0.5 * jax.random.uniform(key, counts.shape) - counts)
+        seen = lambda obs: data.weight * jnp.all(data.obs == obs[None], axis=-1)
+        tried = seen(obs)[:, None] * jax.vmap(actions.terms)(data.action)
+        counts = tried.sum(0)
+        visits = jax.vmap(lambda obs: seen(obs).sum())(data.next_obs[jnp.argmax(tried, axis=0)])
+        ahead = jnp.where(counts > 0, visits, 0.0) / len(counts)
+        return actions.greedy(0.25 * jax.random.uniform(key, counts.shape) - counts - 2.0 * ahead)
 
     def update(
         self, params: TransferParams, state: TaskValues, trajectory: Trajectory, *, key: Key[Array, ""]
@@ -226,6 +236,11 @@ class TransferLearner(AbstractBelievingLearner[TransferParams, TaskValues, Float
     def believe(self, params: TransferParams, state: TaskValues, obs: Obs) -> dict[str, Float[Array, ""]]:
         """The value of an observation by knowledge alone and by the head, and how uncertain that is."""
         return value_beliefs(params, prior_head(params, self.inner), state.head, flat_obs(obs))
+
+    def code(self, params: TransferParams, state: TaskValues, carry: Float[Array, " D"]) -> Float[Array, " D"]:
+        """The posterior's mean of the head."""
+        del params, carry
+        return state.head.mean
 
 
 class MKTN(AbstractMetaAlgorithm):
@@ -252,7 +267,7 @@ class MKTN(AbstractMetaAlgorithm):
     epsilon: float = 0.7
     """ε, the share of random actions in the trials of meta-training: what is never seen is not known."""
     tries: Tries = "any"
-    """Which: any of them, or with few observations and actions those that are `rare` where the agent is."""
+    """Which: any of them, or with few observations and actions those that are `rare`, where the agent is and ahead."""
     prior_rate: float = 0.1
     """How far w_0 and Λ move, in a meta-update, to the moments of the heads of its lessons."""
     num_lessons: int = 128

@@ -113,3 +113,7 @@ class AbstractControl(AbstractFamily):
     def task_features(self, task: Any) -> Float[Array, " F"]:
         """Every parameter, about −1 to 1 over the training range."""
         return self.physics.features(task)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        return self.physics.feature_names

@@ -33,6 +33,11 @@ class AbstractParameter(eqx.Module):
     def features(self, value: Float[Array, "*shape"]) -> Float[Array, " F"]:
         """``value`` as numbers that lie in [-1, 1] over the training range."""
 
+    def feature_names(self, field: str) -> tuple[str, ...]:
+        """What `features` of the task's ``field`` are called: as it is, with a place from 1 where there are several."""
+        num = jax.eval_shape(self.features, self.nominal).shape[0]
+        return (field,) if num == 1 else tuple(f"{field} {i + 1}" for i in range(num))
+
 
 class Scale(AbstractParameter):
     """A number that is larger or smaller than its default: ``default · spread^e`` with e uniform on [-1, 1].
@@ -59,6 +64,9 @@ class Scale(AbstractParameter):
     def features(self, value: Float[Array, ""]) -> Float[Array, " F"]:
         exponent = jnp.log(jnp.abs(value) / self.default) / jnp.log(self.spread)
         return jnp.stack([exponent, jnp.sign(value)] if self.flips else [exponent])
+
+    def feature_names(self, field: str) -> tuple[str, ...]:
+        return (f"size of {field}", f"sign of {field}") if self.flips else (field,)
 
 
 class Friction(AbstractParameter):
@@ -103,6 +111,12 @@ class PhysicalTasks(AbstractTaskDistribution[TaskT], Generic[TaskT]):
     def features(self, task: Any) -> Float[Array, " F"]:
         """The features of all parameters, in the order of the task's fields."""
         return jnp.concatenate([p.features(value) for p, value in zip(self._ordered, task, strict=True)])
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What `features` are called."""
+        pairs = zip(self.task._fields, self._ordered, strict=True)
+        return tuple(name for field, parameter in pairs for name in parameter.feature_names(field))
 
     @property
     def _ordered(self) -> list[AbstractParameter]:

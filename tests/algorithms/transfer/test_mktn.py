@@ -131,20 +131,33 @@ def test_actions_are_greedy_for_the_draw_unless_they_explore(params):
         assert np.mean(jax.vmap(act)(keys) == jnp.argmax(values)) == pytest.approx(share, abs=0.15)
 
 
-def test_rare_tries_come_first_where_the_agent_is(params):
-    explorer = MKTN(width=8, num_features=4, inner=INNER, epsilon=1.0, tries="rare").explorer
-    run = lambda key: run_trial(explorer, params, GRID.env, jnp.asarray(8), Budget(12, 1), key=key)
+def pairs(params, num_steps, **options):
+    """What was done where, in a trial whose actions are all random; and the learner's last state."""
+    inner = eqx.tree_at(lambda inner: inner.capacity, INNER, num_steps)
+    explorer = MKTN(width=8, num_features=4, inner=inner, epsilon=1.0, **options).explorer
+    run = lambda key: run_trial(explorer, params, GRID.env, jnp.asarray(8), Budget(num_steps, 1), key=key)
     trial = jax.jit(run)(jax.random.key(3))
     obs, action = (np.asarray(x)[:, 0, 0] for x in (trial.trajectory.timestep.obs, trial.trajectory.action))
-    counts = {}
-    for cell, tried in zip(map(tuple, obs), action, strict=True):
-        here = counts.setdefault(cell, np.zeros(5))
-        assert here[tried] == here.min()
-        here[tried] += 1
-    assert sum(here.max() > 0 for here in counts.values()) > 1
+    return [(tuple(cell), int(tried)) for cell, tried in zip(obs, action, strict=True)], trial.final.state
+
+
+def test_rare_tries_come_first_where_the_agent_is(params):
+    done, final = pairs(params, 12, tries="rare")
+    untried = {}
+    for cell, action in done:
+        left = untried.setdefault(cell, set(range(5)))
+        assert action in left or not left
+        left.discard(action)
+    assert len(untried) > 1
     # Nobody acts on the head there, so it is not fitted; the transitions are remembered all the same.
-    np.testing.assert_array_equal(trial.final.state.head.mean, params.prior_mean)
-    assert trial.final.state.memory.num_stored == 12
+    np.testing.assert_array_equal(final.head.mean, params.prior_mean)
+    assert final.memory.num_stored == 12
+
+
+def test_rare_tries_look_for_what_was_seldom_done(params):
+    """Once everything has been tried where the agent is, it goes where it has been least."""
+    num_rare, num_any = (len(set(pairs(params, 60, tries=tries)[0])) for tries in ("rare", "any"))
+    assert num_rare > 1.3 * num_any
 
 
 def test_the_spread_says_how_far_a_draw_is_from_the_mean(params):
