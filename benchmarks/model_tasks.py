@@ -58,9 +58,10 @@ REVERSED = {
 """By family, the parameter that says which way the actuator works."""
 
 
-def pendulum_numbers(task: Any) -> Float[Array, " 2"]:
-    """What a pendulum's motion depends on: how gravity turns it, and how and which way the motor does."""
-    return jnp.stack([task.gravity / task.length, task.torque / (task.mass * jnp.square(task.length))])
+def pendulum_numbers(task: Any) -> Float[Array, " 3"]:
+    """What a pendulum's motion depends on: how gravity and the motor turn it, and which way the motor does."""
+    motor = task.torque / (task.mass * jnp.square(task.length))
+    return jnp.stack([jnp.log(task.gravity / task.length), jnp.log(jnp.abs(motor)), jnp.sign(motor)])
 
 
 TOGETHER: dict[str, Callable[[Any], Float[Array, " P"]]] = {"pendulum": pendulum_numbers}

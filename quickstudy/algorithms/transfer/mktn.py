@@ -225,10 +225,11 @@ class TransferLearner(
         """Remember the block ``[T, N]`` and fit the head to all that is remembered."""
         del key
         memory, where, new = remember(state.memory, trajectory)
+        if self.epsilon == 1.0:  # nobody acts on the head, and fitting it is most of what a trial costs
+            return state._replace(memory=memory), {}
         known = jax.tree.map(lambda old, new: old.at[where].set(new), state.known, known_of(params.knowledge, new))
         fit = descend if self.inner.form == "gradient" else fit_inner
-        # Nobody acts on the head where all actions are random, and fitting it is half of what a trial costs.
-        head = state.head if self.epsilon == 1.0 else fit(params, self.inner, memory.transitions, known, state.head)
+        head = fit(params, self.inner, memory.transitions, known, state.head)
         weight = memory.transitions.weight
         variance = jnp.sum(weight * head.variance(known.features)) / weight.sum()
         return TaskValues(memory, known, head), {"uncertainty": jnp.sqrt(variance)}
@@ -241,6 +242,13 @@ class TransferLearner(
         """The posterior's mean of the head."""
         del params, carry
         return state.head.mean
+
+
+class Learned(NamedTuple):
+    """Beside the meta-parameters that tasks are given: those learned latest, and the trials to learn from."""
+
+    latest: TransferParams
+    store: TrialStore
 
 
 class MKTN(AbstractMetaAlgorithm):
@@ -268,6 +276,8 @@ class MKTN(AbstractMetaAlgorithm):
     """ε, the share of random actions in the trials of meta-training: what is never seen is not known."""
     tries: Tries = "any"
     """Which: any of them, or with few observations and actions those that are `rare`, where the agent is and ahead."""
+    average_decay: float = 0.0
+    """How much a meta-update keeps of the average of what is learned, which tasks are given; 0 for the latest."""
     prior_rate: float = 0.1
     """How far w_0 and Λ move, in a meta-update, to the moments of the heads of its lessons."""
     num_lessons: int = 128
@@ -295,6 +305,7 @@ class MKTN(AbstractMetaAlgorithm):
         require_within("(0, 2)", self, "step_size")
         require_within("[0, 1]", self, "epsilon")
         require_within("(0, 1]", self, "prior_rate")
+        require_within("[0, 1)", self, "average_decay")
         for name, kind in (("features", Features), ("prior", Prior), ("rows", Rows), ("tries", Tries)):
             known = get_args(kind)
             if getattr(self, name) not in known:
@@ -319,20 +330,22 @@ class MKTN(AbstractMetaAlgorithm):
         params = TransferParams(knowledge, jnp.zeros(self.num_features), self._log_precision, step_size)
         opt_state = self._optimizer().init(eqx.filter((knowledge, step_size), eqx.is_inexact_array))
         store = empty_store(self.num_trials, empty_memory(self.inner.capacity, size, spec.action))
-        return MetaState(params, opt_state, jnp.zeros((), jnp.int32), store)
+        return MetaState(params, opt_state, jnp.zeros((), jnp.int32), Learned(params, store))
 
     def update(self, state: MetaState, trials: Trial, *, key: Key[Array, ""]) -> tuple[MetaState, Info]:
         """Store K trials; then lessons of stored ones, some steps of Adam on `knowledge_loss`, and the prior."""
         k_lessons, k_steps = jax.random.split(key)
-        store = store_trials(state.extra, trials.final.state.memory)
-        params, opt_state, info = state.params, state.opt_state, {}
+        store = store_trials(state.extra.store, trials.final.state.memory)
+        params, opt_state, info = state.extra.latest, state.opt_state, {}
         lessons = self._lessons(params, store, key=k_lessons)
         if self.features == "learned":
             params, opt_state, info = self._learn(params, opt_state, lessons, key=k_steps)
         if self.prior == "learned":
             prior = moments(params.prior_mean, params.log_precision, lessons.head, rate=self.prior_rate)
             params = eqx.tree_at(lambda p: (p.prior_mean, p.log_precision), params, prior)
-        return MetaState(params, opt_state, state.step + 1, store), info
+        average = lambda old, new: self.average_decay * old + (1.0 - self.average_decay) * new
+        given = jax.tree.map(lambda old, new: average(old, new) if eqx.is_array(new) else new, state.params, params)
+        return MetaState(given, opt_state, state.step + 1, Learned(params, store)), info
 
     def _lessons(self, params: TransferParams, store: TrialStore, *, key: Key[Array, ""]) -> Lesson:
         """Of stored trials, drawn at random, with the prior at its start: the scale of ψ cannot drift against Λ."""

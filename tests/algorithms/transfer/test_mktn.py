@@ -205,6 +205,24 @@ def test_the_prior_becomes_the_moments_of_heads():
     np.testing.assert_allclose(jnp.exp(-log_precision), means.var(0) + 0.09, rtol=1e-4)
 
 
+def test_tasks_are_given_an_average_of_what_is_learned():
+    run = lambda params, key: run_trial(METHOD.learner, params, GRID.env, jnp.asarray(8), Budget(12, 1), key=key)
+    small = {"num_lessons": 4, "num_gradient_steps": 2, "batch_size": 2, "num_trials": 8}
+    after = {}
+    for decay in (0.0, 0.75):
+        method = MKTN(width=8, num_features=4, inner=INNER, average_decay=decay, **small)
+        start = method.init(GRID.env.spec, key=jax.random.key(0))
+        trials = jax.vmap(run, in_axes=(None, 0))(start.params, jax.random.split(jax.random.key(0), 4))
+        after[decay] = method.update(start, trials, key=jax.random.key(1))[0]
+    latest, average = after[0.0], after[0.75]
+    for given in (latest.params, average.extra.latest):  # without an average, and beside it
+        jax.tree.map(np.testing.assert_array_equal, *map(jax.tree.leaves, (given, latest.extra.latest)))
+    arrays = lambda params: np.asarray(params.knowledge.output.weight)
+    expected = 0.75 * arrays(start.params) + 0.25 * arrays(latest.params)
+    assert not np.allclose(arrays(start.params), arrays(latest.params))
+    np.testing.assert_allclose(arrays(average.params), expected, rtol=1e-5)
+
+
 def test_continuous_actions_are_the_best_of_the_drawn_parabola():
     family = PointNavigation(horizon=4, num_episodes=3)
     params = METHOD.init(family.env.spec, key=jax.random.key(0)).params
@@ -238,6 +256,7 @@ def test_continuous_actions_are_the_best_of_the_drawn_parabola():
         (lambda: MKTN(train_block_length=7).budgets(GRID), "train_block_length=7 must divide the 12 steps"),
         (lambda: InnerNetwork(damping=1.0), r"inner.damping must lie in \[0, 1\), got 1.0"),
         (lambda: MKTN(prior_rate=0.0), r"prior_rate must lie in \(0, 1\], got 0.0"),
+        (lambda: MKTN(average_decay=1.0), r"average_decay must lie in \[0, 1\), got 1.0"),
         (lambda: InnerNetwork(gamma=1.0), r"inner.gamma must lie in \[0, 1\), got 1.0"),
         (lambda: InnerNetwork(guidance=0.0), "inner.guidance must be positive, or the prior is improper; got 0.0"),
         (lambda: InnerNetwork(block_length=-1), "inner.block_length must be at least 0"),
