@@ -34,12 +34,12 @@ def probe(
 
     Returns:
         ``r_squared``, the mean over the V features that differ between tasks; ``by_feature``, each of them, with its
-        ``name``; and ``num_folds``. None where no feature differs, where there is no code, or where there are fewer
-        than `MIN_TASKS` tasks for each of its numbers.
+        ``name``; and ``num_folds``. None where no feature differs, where there is no code or it is not finite, or where
+        there are fewer than `MIN_TASKS` tasks for each of its numbers.
     """
     num_tasks, num_numbers = codes.shape[1:]
-    varies = features.std(0) > VARIES
-    if not num_numbers or num_tasks < max(MIN_TASKS * num_numbers, 2 * NUM_FOLDS) or not varies.any():
+    varies, enough = features.std(0) > VARIES, num_tasks >= max(MIN_TASKS * num_numbers, 2 * NUM_FOLDS)
+    if not (num_numbers and enough and varies.any() and np.isfinite(codes).all()):
         return None
     fold = np.arange(num_tasks) % NUM_FOLDS
     said = np.empty((len(codes), num_tasks, int(varies.sum())))

@@ -46,8 +46,9 @@ def test_the_scale_of_a_code_does_not_matter():
         (CODES[:, :, :0], CODES[0]),
         (CODES[:, :8], CODES[0, :8]),
         (CODES, np.ones((90, 2))),
+        (np.where(CODES > 2, np.nan, CODES), CODES[0]),
     ],
-    ids=["no code", "too few tasks", "tasks that are all alike"],
+    ids=["no code", "too few tasks", "tasks that are all alike", "codes that are not finite"],
 )
 def test_there_is_no_probe_of_nothing(codes: Any, features: Any):
     assert probe(codes, features) is None
