@@ -230,9 +230,11 @@ def _trials(
 def _codes(learner: AbstractEncodingLearner, params: PyTree, final: Snapshot) -> Float[Array, "S K C"]:
     """The code of each task at the end of its trial, by the memory of the first stream."""
     carry = jax.tree.map(lambda x: x[:, :, 0], final.carry)
+    num_tasks = final.timestep.first.shape[1]
 
     def of_seed(params: PyTree, state: PyTree, carry: PyTree) -> Float[Array, "K C"]:
-        return eqx.filter_vmap(lambda state, carry: learner.code(params, state, carry))(state, carry)
+        of_task = lambda state, carry: learner.code(params, state, carry)
+        return eqx.filter_vmap(of_task, axis_size=num_tasks)(state, carry)
 
     return eqx.filter_vmap(of_seed)(params, final.state, carry)
 
