@@ -1,6 +1,10 @@
-"""What a person sees while training runs: a live line in a terminal, a line now and then elsewhere."""
+"""What a person sees while training runs, a live line or a line now and then; and Ctrl-C, by which they stop it."""
 
+import signal
+import threading
 import time
+from types import FrameType
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -58,3 +62,35 @@ class LiveProgress:
         if not self._console.is_terminal and (now - self._printed > PLAIN_SECONDS or step == self._num_steps):
             self._printed = now
             self._console.print(f"meta-update {step:,}/{self._num_steps:,} · {status}", highlight=False, soft_wrap=True)
+
+
+class Interrupt:
+    """Ctrl-C that is not lost.
+
+    It raises `KeyboardInterrupt` at once, as always. Where Python has nobody to raise it to (it may be in a finaliser),
+    it prints and forgets it; `check` then raises it again. Use it as a context manager; outside the main thread, where
+    no signal arrives, it does nothing.
+    """
+
+    def __init__(self):
+        self._asked = False
+        self._before: Any = None
+
+    def __enter__(self) -> "Interrupt":
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def check(self) -> None:
+        """Raise `KeyboardInterrupt` if it was asked for."""
+        if self._asked:
+            raise KeyboardInterrupt
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._asked = True
+        raise KeyboardInterrupt

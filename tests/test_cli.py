@@ -1,5 +1,6 @@
 """The command line as a person meets it: each test is a process of its own, or as good as one."""
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from quickstudy.cli import COMMANDS, main
 from quickstudy.experiment import load
+from quickstudy.progress import Interrupt
 from quickstudy.run_directory import RunDirectory
 
 SMALL = [
@@ -144,6 +146,18 @@ def test_interrupt_saves_and_says_how_to_go_on(tmp_path):
     assert f"quickstudy train --resume {run}" in out
     _, state = load(RunDirectory.open(run))
     assert int(state.step) >= 3
+
+
+def test_an_interrupt_that_nobody_heard_is_raised_again():
+    """Python prints and forgets what a finaliser raises; here ``suppress`` does."""
+    before = signal.getsignal(signal.SIGINT)
+    with Interrupt() as interrupt:
+        interrupt.check()
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            interrupt.check()
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path):

@@ -11,10 +11,11 @@ from rich.console import Console
 from quickstudy.errors import EnvironmentFailed, NonFinite
 from quickstudy.experiment import Experiment, evaluate_run, train
 from quickstudy.logging import AbstractLogger, MLflowLogger, TensorBoardLogger, WandbLogger
-from quickstudy.progress import LiveProgress
+from quickstudy.progress import Interrupt, LiveProgress
 from quickstudy.report import write_report
 from quickstudy.run_directory import RunDirectory
 from quickstudy.tasks.base import SplitName
+from quickstudy.train import Metrics
 
 if TYPE_CHECKING:
     from quickstudy.commands.train import RunOptions
@@ -36,8 +37,14 @@ def train_and_report(experiment: Experiment, open_run: Callable[[], RunDirectory
     first_step = run.last_step()
     loggers = _loggers(experiment, run, options, first_step)
     try:
-        with LiveProgress(CONSOLE, experiment, first_step) as progress:
-            train(experiment, run, loggers=loggers, progress=progress, checkpoint_seconds=options.checkpoint_seconds)
+        with LiveProgress(CONSOLE, experiment, first_step) as progress, Interrupt() as interrupt:
+
+            def after_update(step: int, env_steps: int, metrics: Metrics) -> None:
+                progress(step, env_steps, metrics)
+                interrupt.check()
+
+            seconds = options.checkpoint_seconds
+            train(experiment, run, loggers=loggers, progress=after_update, checkpoint_seconds=seconds)
     except KeyboardInterrupt:
         message = f"\ninterrupted and saved; go on with: quickstudy train --resume {run.path}"
         CONSOLE.print(message, highlight=False, soft_wrap=True)
