@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jaxtyping import Array, Float
 
+from quickstudy.catalog import FAMILIES
 from quickstudy.collect.graph import GraphCollector
 from quickstudy.envs.point import RotatedPointNavigation
 from quickstudy.evaluation import evaluate
@@ -52,6 +53,13 @@ def test_the_scale_of_a_code_does_not_matter():
 )
 def test_there_is_no_probe_of_nothing(codes: Any, features: Any):
     assert probe(codes, features) is None
+
+
+@pytest.mark.parametrize("name", sorted(name for name, entry in FAMILIES.items() if not entry.extra))
+def test_features_that_have_names_have_one_each(name: str):
+    family = FAMILIES[name].load()()
+    task = family.tasks("test").sample(key=jax.random.key(0))
+    assert len(family.feature_names) in (0, len(family.task_features(task)))
 
 
 class Seer(AbstractEncodingLearner[Any, Any, Any]):

@@ -343,9 +343,9 @@ class MKTN(AbstractMetaAlgorithm):
         if self.prior == "learned":
             prior = moments(params.prior_mean, params.log_precision, lessons.head, rate=self.prior_rate)
             params = eqx.tree_at(lambda p: (p.prior_mean, p.log_precision), params, prior)
-        average = lambda old, new: self.average_decay * old + (1.0 - self.average_decay) * new
-        given = jax.tree.map(lambda old, new: average(old, new) if eqx.is_array(new) else new, state.params, params)
-        return MetaState(given, opt_state, state.step + 1, Learned(params, store)), info
+        new, static = eqx.partition(params, eqx.is_array)
+        average = optax.incremental_update(new, eqx.filter(state.params, eqx.is_array), 1.0 - self.average_decay)
+        return MetaState(eqx.combine(average, static), opt_state, state.step + 1, Learned(params, store)), info
 
     def _lessons(self, params: TransferParams, store: TrialStore, *, key: Key[Array, ""]) -> Lesson:
         """Of stored trials, drawn at random, with the prior at its start: the scale of ψ cannot drift against Λ."""
