@@ -32,7 +32,7 @@ PLANNED = {
     "rotated-point-short": Planned("rotated-point-navigation", {"horizon": 6}, 5, 600),
     "cart-pole": Planned("cart-pole", {"horizon": 20, "num_iterations": 1}, 14, 300, 100, 16),
     "swing-up": Planned(
-        "cart-pole-swing-up", {"horizon": 60, "num_iterations": 1, "correlation": 0.95}, 14, 300, 125, 16
+        "cart-pole-swing-up", {"horizon": 60, "num_iterations": 1, "correlation": 0.95}, 14, 900, 125, 16
     ),
     "pendulum": Planned("pendulum", {"horizon": 20, "num_iterations": 1, "correlation": 0.7}, 14, 300, 100, 24),
     "mountain-car": Planned(

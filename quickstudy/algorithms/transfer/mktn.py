@@ -27,7 +27,8 @@ functions, in the order of the article that the method comes from:
    as data come.
 
 3. `act_by_draw`: ``φ + Σ^½ z`` is a plausible value function; the agent follows it greedily. z ~ N(0, spread²) is
-   drawn when an episode begins and kept; φ and Σ move with every update, so behaviour shifts within the episode.
+   drawn when an episode begins and kept; φ and Σ move with every update, so behaviour shifts within the episode. Or
+   every action counts as `optimism` standard deviations better than expected: what is close and not known comes first.
 
 Differs from the paper:
 
@@ -43,7 +44,9 @@ Differs from the paper:
    saved is the derivative of Cholesky factors, and so four times as many steps fit into the same time.
 6. In phase 1 heads have the prior N(0, I / `prior_precision`); w_0 and Λ, their moments, are used in tasks. With Λ
    learned in phase 1 too, features shrink as heads grow, without end.
-7. Values are discounted and do not know how much of the episode is left; an episode that the clock ends is worth what
+7. Some lessons may be of imagined tasks (`hindsight`; Andrychowicz et al. 2017, arXiv:1707.01495), so that what was
+   reached in training is known as a goal, whether it was one there or not.
+8. Values are discounted and do not know how much of the episode is left; an episode that the clock ends is worth what
    its last state is worth (`truncated`), one that terminates nothing.
 """
 
@@ -77,7 +80,7 @@ from quickstudy.algorithms.transfer.parts import (
     moments,
     prior_head,
 )
-from quickstudy.errors import require_counts, require_within, unknown
+from quickstudy.errors import InvalidArgument, require_counts, require_within, unknown
 from quickstudy.family import AbstractFamily
 from quickstudy.learner import AbstractBelievingLearner, AbstractEncodingLearner
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
@@ -122,10 +125,15 @@ def fit_inner(params: TransferParams, inner: InnerNetwork, data: Transitions, kn
     return jax.lax.fori_loop(0, inner.num_sweeps, sweep, (start, start.mean))[0]
 
 
-def act_by_draw(params: TransferParams, head: Head, draw: Float[Array, " D"], obs: Float[Array, " F"]) -> Action:
-    """Phase 3: the greedy action of the value function ``head.mean + head.root @ draw``."""
-    knowledge = params.knowledge
-    return knowledge.actions.greedy(knowledge(obs).action_values(head.mean + head.root @ draw))
+def act_by_draw(
+    params: TransferParams, inner: InnerNetwork, head: Head, draw: Float[Array, " D"], obs: Float[Array, " F"]
+) -> Action:
+    """Phase 3: the greedy action of the value function ``head.mean + head.root @ draw``, seen with optimism."""
+    known = params.knowledge(obs)
+    values = known.action_values(head.mean + head.root @ draw)
+    if inner.optimism:
+        values += inner.optimism * jnp.sqrt(head.variance(known.features))
+    return params.knowledge.actions.greedy(values)
 
 
 class Lesson(NamedTuple):
@@ -150,6 +158,14 @@ def lesson_of(params: TransferParams, inner: InnerNetwork, data: Transitions) ->
     discount = inner.gamma * data.discount
     leverage = data.weight * head.variance(known.features - discount[:, None] * features) / inner.noise**2
     return Lesson(data, head, data.reward + discount * (value + features @ head.mean), leverage)
+
+
+def in_hindsight(
+    data: Transitions, low: Float[Array, ""], high: Float[Array, ""], *, key: Key[Array, ""]
+) -> Transitions:
+    """A trial in an imagined task: reaching what a random transition of it reached pays ``high``, else ``low``."""
+    goal = data.next_obs[jax.random.categorical(key, jnp.log(data.weight))]
+    return data._replace(reward=jnp.where(jnp.all(data.next_obs == goal[None], axis=-1), high, low))
 
 
 def knowledge_loss(knowledge: MetaKnowledge, lesson: Lesson, inner: InnerNetwork) -> tuple[Float[Array, ""], Info]:
@@ -199,7 +215,7 @@ class TransferLearner(
         """Follow this episode's value function, or with ε do anything."""
         k_draw, k_explore, k_random = jax.random.split(key, 3)
         draw = jnp.where(timestep.first, self.inner.spread * jax.random.normal(k_draw, carry.shape), carry)
-        action = act_by_draw(params, state.head, draw, flat_obs(timestep.obs))
+        action = act_by_draw(params, self.inner, state.head, draw, flat_obs(timestep.obs))
         random = self._try(params, state.memory, flat_obs(timestep.obs), key=k_random)
         return jnp.where(jax.random.bernoulli(k_explore, self.epsilon), random, action), draw, None
 
@@ -278,6 +294,9 @@ class MKTN(AbstractMetaAlgorithm):
     """Which: any of them, or with few observations and actions those that are `rare`, where the agent is and ahead."""
     average_decay: float = 0.0
     """How much a meta-update keeps of the average of what is learned, which tasks are given; 0 for the latest."""
+    hindsight: float = 0.0
+    """Share of lessons in imagined tasks, with few observations: one that the trial reached pays the most that was paid
+    in any, all others the least."""
     prior_rate: float = 0.1
     """How far w_0 and Λ move, in a meta-update, to the moments of the heads of its lessons."""
     num_lessons: int = 128
@@ -303,7 +322,7 @@ class MKTN(AbstractMetaAlgorithm):
         require_counts(self, "lesson_rows", "num_trials", "num_lessons", "trial_factor")
         require_within("(0, inf)", self, "prior_precision", "learning_rate")
         require_within("(0, 2)", self, "step_size")
-        require_within("[0, 1]", self, "epsilon")
+        require_within("[0, 1]", self, "epsilon", "hindsight")
         require_within("(0, 1]", self, "prior_rate")
         require_within("[0, 1)", self, "average_decay")
         for name, kind in (("features", Features), ("prior", Prior), ("rows", Rows), ("tries", Tries)):
@@ -324,6 +343,11 @@ class MKTN(AbstractMetaAlgorithm):
     def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
         """A fresh network, the prior at its start, and no trials."""
         size, actions = num_obs_features(spec), action_terms(spec)
+        if self.inner.optimism and spec.num_actions is None:
+            raise InvalidArgument(
+                f"inner.optimism={self.inner.optimism} needs discrete actions: the best of continuous ones has no "
+                "closed form then; set it to 0 and explore by inner.spread"
+            )
         knowledge = MetaKnowledge(size, actions, width=self.width, num_features=self.num_features, key=key)
         logit = math.log(self.step_size / (2.0 - self.step_size))
         step_size = jnp.full(self.num_features, logit, jnp.float32) if self.inner.form == "gradient" else None
@@ -350,6 +374,12 @@ class MKTN(AbstractMetaAlgorithm):
     def _lessons(self, params: TransferParams, store: TrialStore, *, key: Key[Array, ""]) -> Lesson:
         """Of stored trials, drawn at random, with the prior at its start: the scale of ψ cannot drift against Λ."""
         data = draw_trials(store, self.num_lessons, key=key)
+        if self.hindsight:
+            k_imagined, k_goals = jax.random.split(jax.random.fold_in(key, 1))
+            goal_keys, low, high = jax.random.split(k_goals, self.num_lessons), data.reward.min(), data.reward.max()
+            others = jax.vmap(lambda data, key: in_hindsight(data, low, high, key=key))(data, goal_keys)
+            imagined = jax.random.bernoulli(k_imagined, self.hindsight, (self.num_lessons, 1))
+            data = data._replace(reward=jnp.where(imagined, others.reward, data.reward))
         start = (jnp.zeros(self.num_features), self._log_precision)
         params = eqx.tree_at(lambda p: (p.prior_mean, p.log_precision), params, start)
         return jax.vmap(lambda data: lesson_of(params, self.inner, data))(data)

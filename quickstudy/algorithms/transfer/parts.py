@@ -33,6 +33,8 @@ class InnerNetwork(eqx.Module):
     """σ, by how much temporal differences may miss what the head says: what a draw cannot explain."""
     spread: float = 1.0
     """How many standard deviations of the posterior a draw is away: below 1 for less search, 0 for the mean."""
+    optimism: float = 0.0
+    """Standard deviations by which an action's value counts as higher than it is expected to be (discrete actions)."""
     guidance: float = 1.0
     """Weight of the prior in the regression; the ablation "no guidance" makes it small."""
     form: Form = "bayes"
@@ -50,7 +52,7 @@ class InnerNetwork(eqx.Module):
             raise InvalidArgument(f"inner.block_length must be at least 0 (one episode), got {self.block_length}")
         require_within("[0, 1)", self, "gamma", "damping", prefix="inner.")
         require_within("(0, inf)", self, "noise", prefix="inner.")
-        require_within("[0, inf)", self, "spread", prefix="inner.")
+        require_within("[0, inf)", self, "spread", "optimism", prefix="inner.")
         if not self.guidance > 0:
             raise InvalidArgument(f"inner.guidance must be positive, or the prior is improper; got {self.guidance}")
 

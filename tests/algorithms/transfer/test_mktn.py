@@ -7,8 +7,16 @@ import numpy as np
 import pytest
 from toys import numbered_block
 
-from quickstudy.algorithms.memory import empty_memory, remember
-from quickstudy.algorithms.transfer.mktn import MKTN, TransferLearner, act_by_draw, fit_inner, knowledge_loss, lesson_of
+from quickstudy.algorithms.memory import TrialStore, empty_memory, remember
+from quickstudy.algorithms.transfer.mktn import (
+    MKTN,
+    TransferLearner,
+    act_by_draw,
+    fit_inner,
+    in_hindsight,
+    knowledge_loss,
+    lesson_of,
+)
 from quickstudy.algorithms.transfer.parts import Head, InnerNetwork, known_of, moments, prior_head
 from quickstudy.envs.gridworld import GridNavigation
 from quickstudy.envs.point import PointNavigation
@@ -122,7 +130,7 @@ def test_actions_are_greedy_for_the_draw_unless_they_explore(params):
     head = prior_head(params, INNER)
     draw, obs = jnp.arange(4.0), jax.nn.one_hot(2, 6)
     values = params.knowledge(obs).action_values(head.mean + head.root @ draw)
-    assert act_by_draw(params, head, draw, obs) == jnp.argmax(values)
+    assert act_by_draw(params, INNER, head, draw, obs) == jnp.argmax(values)
     timestep = TimeStep(obs, jnp.asarray(0), jnp.zeros(()), jnp.asarray(False))
     keys = jax.random.split(jax.random.key(0), 100)
     for learner, share in ((METHOD.learner, 1.0), (METHOD.explorer, 0.3 + 0.7 / 5)):
@@ -169,6 +177,54 @@ def test_the_spread_says_how_far_a_draw_is_from_the_mean(params):
         draws.append(learner.act(params, state, jnp.zeros(4), timestep, key=jax.random.key(1))[1])
     np.testing.assert_array_equal(draws[0], np.zeros(4))
     np.testing.assert_allclose(draws[2], 2 * draws[1], rtol=1e-6)
+
+
+def test_optimism_counts_in_standard_deviations_of_an_actions_value(params):
+    head, draw, changed = prior_head(params, INNER), jnp.zeros(4), 0
+    hopeful = eqx.tree_at(lambda inner: inner.optimism, INNER, 100.0)
+    for obs in jnp.eye(6):
+        known = params.knowledge(obs)
+        deviation = np.linalg.norm(np.asarray(known.features) @ np.asarray(head.root), axis=-1)
+        values = np.asarray(known.action_values(head.mean))
+        best = np.argmax(values + 100.0 * deviation)
+        assert act_by_draw(params, hopeful, head, draw, obs) == best
+        changed += best != np.argmax(values)
+    assert changed  # or the test could not fail
+
+
+def test_optimism_about_continuous_actions_is_refused():
+    method = MKTN(inner=InnerNetwork(optimism=1.0))
+    with pytest.raises(InvalidArgument, match=r"inner.optimism=1.0 needs discrete actions.*set it to 0"):
+        method.init(PointNavigation().env.spec, key=jax.random.key(0))
+
+
+def test_in_hindsight_what_was_reached_pays():
+    data = _data()
+    goals = set()
+    for seed in range(20):
+        imagined = in_hindsight(data, jnp.asarray(-0.5), jnp.asarray(2.0), key=jax.random.key(seed))
+        reward, reached = np.asarray(imagined.reward), np.asarray(data.next_obs)
+        assert set(reward) == {np.float32(-0.5), np.float32(2.0)}
+        (goal,) = {tuple(cell) for cell in reached[reward == 2.0]}
+        assert goal not in {tuple(cell) for cell in reached[reward < 0]}
+        assert goal in {tuple(cell) for cell in reached[np.asarray(data.weight) > 0]}  # an empty row was never reached
+        goals.add(goal)
+    assert len(goals) > 1
+
+
+def test_hindsight_is_a_share_of_the_lessons(params):
+    """One of four trials paid, once; what pays in imagined tasks pays as much, and is in every one of them."""
+    rewards = np.zeros((4, 12), np.float32)
+    rewards[2, 3] = 2.0
+    data = jax.tree.map(lambda x: jnp.stack([x] * 4), _data())._replace(reward=jnp.asarray(rewards))
+    store = TrialStore(data, jnp.asarray(4))
+    paid = {}
+    for share in (0.0, 0.5, 1.0):
+        method = MKTN(width=8, num_features=4, inner=INNER, num_lessons=64, num_trials=4, hindsight=share)
+        reward = np.asarray(method._lessons(params, store, key=jax.random.key(0)).data.reward)
+        assert set(np.unique(reward)) == {0.0, 2.0}
+        paid[share] = (reward > 0).any(axis=1).mean()
+    assert paid[0.0] < 0.5 < paid[0.5] < 0.8 < paid[1.0] == 1.0
 
 
 def test_a_lesson_has_the_head_of_all_data_and_the_loss_is_what_it_misses(params):
@@ -232,7 +288,7 @@ def test_continuous_actions_are_the_best_of_the_drawn_parabola():
     assert actions.shape == (12, 2)
     state, draw = trial.final.state, jnp.ones(4)
     obs = jnp.asarray([0.1, -0.2])
-    found = act_by_draw(params, state.head, draw, obs)
+    found = act_by_draw(params, INNER, state.head, draw, obs)
     coefficients = params.knowledge(obs).action_values(state.head.mean + state.head.root @ draw)
     axis = np.linspace(-1.0, 1.0, 101)
     box = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
@@ -256,6 +312,8 @@ def test_continuous_actions_are_the_best_of_the_drawn_parabola():
         (lambda: MKTN(train_block_length=7).budgets(GRID), "train_block_length=7 must divide the 12 steps"),
         (lambda: InnerNetwork(damping=1.0), r"inner.damping must lie in \[0, 1\), got 1.0"),
         (lambda: MKTN(prior_rate=0.0), r"prior_rate must lie in \(0, 1\], got 0.0"),
+        (lambda: MKTN(hindsight=1.5), r"hindsight must lie in \[0, 1\], got 1.5"),
+        (lambda: InnerNetwork(optimism=-1.0), "inner.optimism must be at least 0, got -1.0"),
         (lambda: MKTN(average_decay=1.0), r"average_decay must lie in \[0, 1\), got 1.0"),
         (lambda: InnerNetwork(gamma=1.0), r"inner.gamma must lie in \[0, 1\), got 1.0"),
         (lambda: InnerNetwork(guidance=0.0), "inner.guidance must be positive, or the prior is improper; got 0.0"),
