@@ -18,7 +18,7 @@ from quickstudy.checkpoint import Checkpointer
 from quickstudy.collect.base import AbstractCollector
 from quickstudy.collect.graph import GraphCollector
 from quickstudy.envs.shown import ShownTask
-from quickstudy.errors import CheckpointError, require_positive
+from quickstudy.errors import CheckpointError, InvalidArgument, require_positive
 from quickstudy.evaluation import Evaluation, evaluate, summarize
 from quickstudy.family import AbstractFamily
 from quickstudy.host.family import HostFamily
@@ -65,6 +65,7 @@ class Experiment:
         )
         # What cannot run is refused here, before anything is written.
         _ = self.algorithm, self.budgets
+        _require_names(self.family_options)
 
     @classmethod
     def from_preset(cls, name: str | None, preset: Preset) -> "Experiment":
@@ -239,6 +240,20 @@ def adapt_run(run: RunDirectory, split: SplitName, *, task_seed: int, training_s
 def params_of_seed(params: Any, training_seed: int) -> Any:
     """Of parameters ``[S, ...]`` those of one training seed."""
     return jax.tree.map(lambda x: x[training_seed] if eqx.is_array(x) else x, params)
+
+
+def _require_names(family: AbstractFamily) -> None:
+    """Refuse a family that names some of the numbers of its tasks and not the others."""
+    names, tasks = family.feature_names, family.tasks("train")
+    if not names or isinstance(family, HostFamily):
+        return
+    task = jax.eval_shape(lambda key: tasks.sample(key=key), jax.random.key(0))
+    (num_features,) = jax.eval_shape(family.task_features, task).shape
+    if len(names) != num_features:
+        raise InvalidArgument(
+            f"feature_names of {type(family).__name__} must name all {num_features} numbers of task_features or none, "
+            f"got {len(names)}: {', '.join(names)}"
+        )
 
 
 def _probe(family: AbstractFamily, evaluation: Evaluation) -> dict[str, Any] | None:

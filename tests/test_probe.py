@@ -11,8 +11,11 @@ from jaxtyping import Array, Float
 from quickstudy.catalog import FAMILIES
 from quickstudy.collect.graph import GraphCollector
 from quickstudy.envs.point import RotatedPointNavigation
+from quickstudy.errors import InvalidArgument
 from quickstudy.evaluation import evaluate
+from quickstudy.experiment import Experiment
 from quickstudy.learner import AbstractEncodingLearner
+from quickstudy.meta import NoOptions
 from quickstudy.probe import linear_probe, probe, r_squared
 from quickstudy.types import Budget
 
@@ -79,6 +82,16 @@ class Seer(AbstractEncodingLearner[Any, Any, Any]):
 
     def code(self, params: Any, state: Any, carry: Any) -> Float[Array, " C"]:
         return jnp.concatenate([params * carry, state[None]])
+
+
+def test_a_family_that_names_some_of_its_numbers_is_refused_before_anything_runs():
+    class Halfway(RotatedPointNavigation):
+        @property
+        def feature_names(self) -> tuple[str, ...]:
+            return ("cosine",)
+
+    with pytest.raises(InvalidArgument, match=r"Halfway must name all [0-9]+ numbers.*got 1: cosine"):
+        Experiment("random", "rotated-point-navigation", NoOptions(), Halfway(), 1, 1, 1)
 
 
 def test_an_evaluation_keeps_the_codes_of_all_tasks():
