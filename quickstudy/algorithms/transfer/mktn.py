@@ -80,6 +80,7 @@ from quickstudy.algorithms.transfer.parts import (
     moments,
     prior_head,
 )
+from quickstudy.algorithms.transfer.tries import Tries, attempt
 from quickstudy.errors import InvalidArgument, require_counts, require_within, unknown
 from quickstudy.family import AbstractFamily
 from quickstudy.learner import AbstractBelievingLearner, AbstractEncodingLearner
@@ -93,7 +94,6 @@ from quickstudy.types import Action, Budgets, Info, Obs, Spec, TimeStep, Traject
 Prior = Literal["learned", "isotropic"]
 Features = Literal["learned", "random"]
 Rows = Literal["uniform", "leverage"]
-Tries = Literal["any", "rare"]
 
 
 class TaskValues(NamedTuple):
@@ -216,24 +216,8 @@ class TransferLearner(
         k_draw, k_explore, k_random = jax.random.split(key, 3)
         draw = jnp.where(timestep.first, self.inner.spread * jax.random.normal(k_draw, carry.shape), carry)
         action = act_by_draw(params, self.inner, state.head, draw, flat_obs(timestep.obs))
-        random = self._try(params, state.memory, flat_obs(timestep.obs), key=k_random)
+        random = attempt(self.tries, params.knowledge.actions, state.memory, flat_obs(timestep.obs), key=k_random)
         return jnp.where(jax.random.bernoulli(k_explore, self.epsilon), random, action), draw, None
-
-    def _try(self, params: TransferParams, memory: Memory, obs: Float[Array, " F"], *, key: Key[Array, ""]) -> Action:
-        """A random action; where `rare` ones are asked for, what was done least at ``obs``, and led where least was.
-
-        Counts over the memory, one step ahead: an action that was never tried led nowhere, and comes first.
-        """
-        actions = params.knowledge.actions
-        if self.tries == "any":
-            return actions.random(key=key)
-        data = memory.transitions
-        seen = lambda obs: data.weight * jnp.all(data.obs == obs[None], axis=-1)
-        tried = seen(obs)[:, None] * jax.vmap(actions.terms)(data.action)
-        counts = tried.sum(0)
-        visits = jax.vmap(lambda obs: seen(obs).sum())(data.next_obs[jnp.argmax(tried, axis=0)])
-        ahead = jnp.where(counts > 0, visits, 0.0) / len(counts)
-        return actions.greedy(0.25 * jax.random.uniform(key, counts.shape) - counts - 2.0 * ahead)
 
     def update(
         self, params: TransferParams, state: TaskValues, trajectory: Trajectory, *, key: Key[Array, ""]
