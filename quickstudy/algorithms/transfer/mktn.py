@@ -163,7 +163,10 @@ def lesson_of(params: TransferParams, inner: InnerNetwork, data: Transitions) ->
 def in_hindsight(
     data: Transitions, low: Float[Array, ""], high: Float[Array, ""], *, key: Key[Array, ""]
 ) -> Transitions:
-    """A trial in an imagined task: reaching what a random transition of it reached pays ``high``, else ``low``."""
+    """A trial in an imagined task: reaching what a random transition of it reached pays ``high``, else ``low``.
+
+    Where episodes end stays as it was.
+    """
     goal = data.next_obs[jax.random.categorical(key, jnp.log(data.weight))]
     return data._replace(reward=jnp.where(jnp.all(data.next_obs == goal[None], axis=-1), high, low))
 
@@ -360,8 +363,10 @@ class MKTN(AbstractMetaAlgorithm):
         data = draw_trials(store, self.num_lessons, key=key)
         if self.hindsight:
             k_imagined, k_goals = jax.random.split(jax.random.fold_in(key, 1))
-            goal_keys, low, high = jax.random.split(k_goals, self.num_lessons), data.reward.min(), data.reward.max()
-            others = jax.vmap(lambda data, key: in_hindsight(data, low, high, key=key))(data, goal_keys)
+            low = jnp.min(data.reward, initial=jnp.inf, where=data.weight > 0)
+            high = jnp.max(data.reward, initial=-jnp.inf, where=data.weight > 0)
+            imagine = lambda data, key: in_hindsight(data, low, high, key=key)
+            others = jax.vmap(imagine)(data, jax.random.split(k_goals, self.num_lessons))
             imagined = jax.random.bernoulli(k_imagined, self.hindsight, (self.num_lessons, 1))
             data = data._replace(reward=jnp.where(imagined, others.reward, data.reward))
         start = (jnp.zeros(self.num_features), self._log_precision)
