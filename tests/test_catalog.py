@@ -9,6 +9,7 @@ from quickstudy.family import AbstractFamily
 from quickstudy.meta import AbstractMetaAlgorithm
 from quickstudy.presets import PRESETS, preset, preset_for
 from quickstudy.presets.gradient import GRADIENT_METHODS, ROLLOUTS
+from quickstudy.presets.value import VALUED
 from quickstudy.presets.worlds import WORLDS
 
 
@@ -73,6 +74,12 @@ def test_methods_that_learn_from_rollouts_get_equal_steps(cell):
     assert min(totals) > 0.95 * max(totals)
     assert {experiment.budgets.test for experiment in experiments} == {experiments[0].budgets.test}
     assert experiments[0].budgets.test.num_blocks == 4
+
+
+@pytest.mark.parametrize("cell", VALUED)
+def test_dqn_that_is_fine_tuned_gets_the_steps_of_mktn(cell):
+    mktn, dqn = (Experiment.from_preset(None, PRESETS[f"{cell}-{name}"]) for name in ("mktn", "fine-tuned-dqn"))
+    assert mktn.num_steps * mktn.steps_per_update == dqn.num_steps * dqn.steps_per_update
 
 
 def test_a_method_and_family_take_their_defaults_from_the_preset():

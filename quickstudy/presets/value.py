@@ -71,11 +71,14 @@ class Valued:
         )
 
     def beside(self, cell: str) -> dict[str, Preset]:
-        """MKTN and what it is measured against, by name."""
+        """MKTN and what it is measured against, by name; DQN that is fine-tuned at as many environment steps."""
         return {
             f"{cell}-mktn": self.preset("mktn", "knowledge of all tasks, and a head for each", self.mktn),
             f"{cell}-fine-tuned-dqn": self.preset(
-                "fine-tuned-dqn", "one network for all tasks, then in each", self.fine_tuned
+                "fine-tuned-dqn",
+                "one network for all tasks, then in each",
+                self.fine_tuned,
+                num_steps=self.num_steps * self.mktn["trial_factor"],
             ),
             **{
                 f"{cell}-{name}": self.preset(name, "from scratch", options, num_steps=1)
@@ -90,7 +93,7 @@ VALUED = {
         num_steps=120,
         num_tasks=64,
         num_test_tasks=512,
-        mktn={"anneal_steps": 120, "train_block_length": 5},
+        mktn={"anneal_steps": 120, "trial_factor": 2, "train_block_length": 5},
         scratch={"dqn": {"epsilon_steps": 60}, "r-max": {"max_reward": 1.0}},
         published=GRID_VALUES,
         source="setting: Zintgraf et al. 2020, arXiv:1910.08348",
