@@ -17,7 +17,7 @@ from quickstudy.beliefs import belief_maps
 from quickstudy.checkpoint import Checkpointer
 from quickstudy.collect.base import AbstractCollector
 from quickstudy.collect.graph import GraphCollector
-from quickstudy.envs.shown import ShownTask
+from quickstudy.envs.shown import ShownTask, shape_of_features
 from quickstudy.errors import CheckpointError, InvalidArgument, require_positive
 from quickstudy.evaluation import Evaluation, evaluate, summarize
 from quickstudy.family import AbstractFamily
@@ -244,11 +244,10 @@ def params_of_seed(params: Any, training_seed: int) -> Any:
 
 def _require_names(family: AbstractFamily) -> None:
     """Refuse a family that names some of the numbers of its tasks and not the others."""
-    names, tasks = family.feature_names, family.tasks("train")
+    names = family.feature_names
     if not names or isinstance(family, HostFamily):
         return
-    task = jax.eval_shape(lambda key: tasks.sample(key=key), jax.random.key(0))
-    (num_features,) = jax.eval_shape(family.task_features, task).shape
+    (num_features,) = shape_of_features(family).shape
     if len(names) != num_features:
         raise InvalidArgument(
             f"feature_names of {type(family).__name__} must name all {num_features} numbers of task_features or none, "

@@ -17,10 +17,7 @@ class ShownTask(AbstractEnv[PyTree, PyTree]):
 
     @property
     def spec(self) -> Spec:
-        spec = self.family.env.spec
-        tasks = self.family.tasks("train")
-        task = jax.eval_shape(lambda key: tasks.sample(key=key), jax.random.key(0))
-        features = jax.eval_shape(self.family.task_features, task)
+        spec, features = self.family.env.spec, shape_of_features(self.family)
         return spec._replace(obs={"obs": spec.obs, "task": jax.ShapeDtypeStruct(features.shape, features.dtype)})
 
     def reset(self, task: PyTree, *, key: Key[Array, ""]) -> tuple[PyTree, Any]:
@@ -40,3 +37,10 @@ class ShownTask(AbstractEnv[PyTree, PyTree]):
 
     def _show(self, task: PyTree, obs: PyTree) -> dict[str, PyTree]:
         return {"obs": obs, "task": self.family.task_features(task)}
+
+
+def shape_of_features(family: AbstractFamily) -> jax.ShapeDtypeStruct:
+    """What `task_features` of a compiled family give, without drawing a task."""
+    tasks = family.tasks("train")
+    task = jax.eval_shape(lambda key: tasks.sample(key=key), jax.random.key(0))
+    return jax.eval_shape(family.task_features, task)

@@ -36,7 +36,7 @@ class Valued:
         num_steps: meta-updates of the methods that are meta-trained.
         num_tasks: tasks in each of them.
         num_test_tasks: held-out tasks in the evaluation, for each seed.
-        mktn: what differs from MKTN's defaults.
+        mktn: what differs from MKTN's defaults, and `trial_factor`, which says how many steps the others get.
         scratch: by name the options of methods that learn from scratch in every task.
         fine_tuned: what differs from the defaults of DQN that is fine-tuned.
         family_options: what differs from the family's defaults.
