@@ -58,10 +58,9 @@ REVERSED = {
 """By family, the parameter that says which way the actuator works."""
 
 
-def pendulum_numbers(task: Any) -> Float[Array, " 3"]:
-    """What a pendulum's motion depends on: how gravity and the motor turn it, and which way the motor does."""
-    motor = task.torque / (task.mass * jnp.square(task.length))
-    return jnp.stack([jnp.log(task.gravity / task.length), jnp.log(jnp.abs(motor)), jnp.sign(motor)])
+def pendulum_numbers(task: Any) -> Float[Array, " 2"]:
+    """The coefficients of a pendulum's motion: of gravity, and of the motor, whose sign says which way it turns."""
+    return jnp.stack([task.gravity / task.length, task.torque / (task.mass * jnp.square(task.length))])
 
 
 TOGETHER: dict[str, Callable[[Any], Float[Array, " P"]]] = {"pendulum": pendulum_numbers}

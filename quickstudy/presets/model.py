@@ -17,6 +17,8 @@ class Planned:
         num_gradient_steps: steps of Adam in a meta-update.
         train_length: steps of a trial of meta-training; 0 for the family's.
         num_test_tasks: held-out tasks in the evaluation, for each seed.
+        factor_rank: of MML's evidence.
+        width: units in a layer of the models.
     """
 
     family: str
@@ -25,6 +27,8 @@ class Planned:
     num_gradient_steps: int
     train_length: int = 0
     num_test_tasks: int = 256
+    factor_rank: int = 0
+    width: int = 32
 
 
 PLANNED = {
@@ -34,11 +38,15 @@ PLANNED = {
     "swing-up": Planned(
         "cart-pole-swing-up", {"horizon": 60, "num_iterations": 1, "correlation": 0.95}, 14, 900, 125, 16
     ),
-    "pendulum": Planned("pendulum", {"horizon": 20, "num_iterations": 1, "correlation": 0.7}, 14, 300, 100, 24),
-    "mountain-car": Planned(
-        "mountain-car", {"horizon": 120, "num_iterations": 1, "spread": 0.8, "correlation": 0.95}, 14, 300, 150, 16
+    "pendulum": Planned(
+        "pendulum", {"horizon": 20, "num_iterations": 1, "correlation": 0.7}, 14, 900, 100, 24, factor_rank=2
     ),
-    "reacher": Planned("reacher", {"horizon": 12, "num_iterations": 1, "correlation": 0.7}, 20, 300, 0, 24),
+    "mountain-car": Planned(
+        "mountain-car", {"horizon": 120, "num_iterations": 1, "spread": 0.8, "correlation": 0.95}, 14, 900, 150, 16
+    ),
+    "reacher": Planned(
+        "reacher", {"horizon": 12, "num_iterations": 1, "correlation": 0.7}, 14, 500, 0, 24, factor_rank=4, width=64
+    ),
 }
 """By cell, a family and how long it is learned; ``short`` ones say how few steps are enough."""
 
@@ -55,6 +63,8 @@ def _by_model(cell: str, name: str) -> Preset:
     """A method that plans through a model, in a family, at the family's number of environment steps."""
     planned, (method, options) = PLANNED[cell], MODEL_METHODS[name]
     acting = {"planner": planned.planner, "train_length": planned.train_length}
+    if method == "mml":
+        options = options | {"factor_rank": planned.factor_rank}
     fitting = {"anneal_steps": planned.num_steps, "num_gradient_steps": planned.num_gradient_steps}
     return Preset(
         summary=f"{name} on {planned.family}: planning through a learned model",
@@ -63,7 +73,7 @@ def _by_model(cell: str, name: str) -> Preset:
         num_steps=planned.num_steps,
         num_tasks=32,
         num_test_tasks=planned.num_test_tasks,
-        method_options=options | {"acting": acting, "fitting": fitting},
+        method_options=options | {"network": {"width": planned.width}, "acting": acting, "fitting": fitting},
     )
 
 
@@ -74,7 +84,7 @@ BY_MEMORY: dict[str, tuple[int, int, dict[str, float]]] = {
     "swing-up": (70, 16, {"gamma": 0.95, "learning_rate": 2e-3, "entropy_weight": 0.0}),
     "pendulum": (70, 16, {}),
     "mountain-car": (70, 16, {}),
-    "reacher": (100, 128, {"gamma": 0.95, "learning_rate": 2e-3, "entropy_weight": 0.0}),
+    "reacher": (70, 128, {"gamma": 0.95, "learning_rate": 2e-3, "entropy_weight": 0.0}),
 }
 """Meta-updates of RL², and full trials in each: twenty times the environment steps of the methods with a model; and
 what differs from its outer loop elsewhere."""

@@ -24,7 +24,9 @@ functions, in the order of the article that the method comes from:
 
    a* is that of the posterior mean, so the regression is repeated J times, and `damping` keeps it from flipping back
    and forth. The prior is the knowledge's guidance: with no data the agent acts on knowledge alone, and its pull fades
-   as data come.
+   as data come. Where s' is random the noise is correlated with ψ(s', a*), and the regression on the residual draws the
+   values of what may follow together; with ψ(s, a) as instruments (`regress`) it is least-squares temporal differences
+   (Bradtke & Barto 1996), which is right there, too.
 
 3. `act_by_draw`: ``φ + Σ^½ z`` is a plausible value function; the agent follows it greedily. z ~ N(0, spread²) is
    drawn when an episode begins and kept; φ and Σ move with every update, so behaviour shifts within the episode. Or
@@ -88,7 +90,7 @@ from quickstudy.meta import AbstractMetaAlgorithm, MetaState
 from quickstudy.nets.action_terms import action_terms
 from quickstudy.nets.features import flat_obs, num_obs_features
 from quickstudy.nets.knowledge import MetaKnowledge
-from quickstudy.ops.gaussian import from_natural
+from quickstudy.ops.gaussian import from_natural, inverse_factor
 from quickstudy.types import Action, Budgets, Info, Obs, Spec, TimeStep, Trajectory, Transitions, Trial
 
 Prior = Literal["learned", "isotropic"]
@@ -108,7 +110,6 @@ def fit_inner(params: TransferParams, inner: InnerNetwork, data: Transitions, kn
     """Phase 2: the posterior of the head, given the transitions of weight 1; a* is first that of ``start``."""
     if not inner.head:
         return prior_head(params, inner)
-    precision = inner.guidance * jnp.exp(params.log_precision)
     discount = inner.gamma * data.discount
 
     def sweep(_: Any, carry: tuple[Head, Float[Array, " D"]]) -> tuple[Head, Float[Array, " D"]]:
@@ -117,12 +118,35 @@ def fit_inner(params: TransferParams, inner: InnerNetwork, data: Transitions, kn
         value, features = known.following.at(best)
         difference = known.features - discount[:, None] * features
         surprise = data.reward - known.value + discount * value
-        weighted = difference * (data.weight / inner.noise**2)[:, None]
-        right = precision * params.prior_mean + weighted.T @ surprise
-        head = Head(*from_natural(jnp.diag(precision) + weighted.T @ difference, right))
+        head = regress(params, inner, known.features, difference, surprise, data.weight)
         return head, inner.damping * policy + (1.0 - inner.damping) * head.mean
 
     return jax.lax.fori_loop(0, inner.num_sweeps, sweep, (start, start.mean))[0]
+
+
+def regress(
+    params: TransferParams,
+    inner: InnerNetwork,
+    features: Float[Array, "C D"],
+    difference: Float[Array, "C D"],
+    surprise: Float[Array, " C"],
+    weight: Float[Array, " C"],
+) -> Head:
+    """The head of ``surprise = difference @ φ + noise``, from transitions ``[C]`` of which those of weight 1 count.
+
+    By the fixed point ``features`` are instruments Ψ for the differences Δ: with A = Λ + Ψᵀ Δ / σ², S = Λ + Ψᵀ Ψ / σ²
+    and b = Λ w_0 + Ψᵀ surprise / σ², the head is N(A⁻¹ b, A⁻¹ S A⁻ᵀ), whose precision Aᵀ S⁻¹ A is symmetric (two-stage
+    least squares). With Δ for Ψ it is the Gaussian posterior.
+    """
+    precision = inner.guidance * jnp.exp(params.log_precision)
+    weighted = (difference if inner.regression == "residual" else features) * (weight / inner.noise**2)[:, None]
+    matrix = jnp.diag(precision) + weighted.T @ difference
+    right = precision * params.prior_mean + weighted.T @ surprise
+    if inner.regression == "residual":
+        return Head(*from_natural(matrix, right))
+    whitened = inverse_factor(jnp.diag(precision) + weighted.T @ features)
+    matrix, right = whitened @ matrix, whitened @ right
+    return Head(*from_natural(matrix.T @ matrix, matrix.T @ right))
 
 
 def act_by_draw(

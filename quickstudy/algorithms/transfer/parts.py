@@ -14,6 +14,8 @@ from quickstudy.types import Budget, Transitions
 
 Form = Literal["bayes", "gradient"]
 FORMS = get_args(Form)
+Regression = Literal["residual", "fixed-point"]
+REGRESSIONS = get_args(Regression)
 
 
 class InnerNetwork(eqx.Module):
@@ -39,6 +41,9 @@ class InnerNetwork(eqx.Module):
     """Weight of the prior in the regression; the ablation "no guidance" makes it small."""
     form: Form = "bayes"
     """`bayes`: the posterior in closed form; `gradient`: TD steps with meta-learned step sizes."""
+    regression: Regression = "residual"
+    """How form `bayes` finds the head: `residual`, by the least squared Bellman residual, where outcomes are certain;
+    `fixed-point`, by least-squares temporal differences, where they are random."""
     num_steps: int = 10
     """M, gradient steps after each block (form `gradient`)."""
     head: bool = True
@@ -48,6 +53,8 @@ class InnerNetwork(eqx.Module):
         require_counts(self, "num_sweeps", "num_steps", "capacity", prefix="inner.")
         if self.form not in FORMS:
             raise unknown("inner.form", self.form, FORMS)
+        if self.regression not in REGRESSIONS:
+            raise unknown("inner.regression", self.regression, REGRESSIONS)
         if self.block_length < 0:
             raise InvalidArgument(f"inner.block_length must be at least 0 (one episode), got {self.block_length}")
         require_within("[0, 1)", self, "gamma", "damping", prefix="inner.")

@@ -17,10 +17,12 @@ from quickstudy.algorithms.transfer.mktn import (
     knowledge_loss,
     lesson_of,
 )
-from quickstudy.algorithms.transfer.parts import Head, InnerNetwork, known_of, moments, prior_head
+from quickstudy.algorithms.transfer.parts import Head, InnerNetwork, Known, known_of, moments, prior_head
 from quickstudy.envs.gridworld import GridNavigation
 from quickstudy.envs.point import PointNavigation
 from quickstudy.errors import InvalidArgument
+from quickstudy.nets.action_terms import DiscreteTerms
+from quickstudy.nets.knowledge import Knowledge, MetaKnowledge
 from quickstudy.trial import run_trial
 from quickstudy.types import Budget, TimeStep, Transitions
 
@@ -65,6 +67,50 @@ def test_the_head_is_the_gaussian_posterior_of_its_own_greedy_actions(params):
     mean = np.asarray(params.prior_mean)
     np.testing.assert_allclose(head.mean, mean + gain @ (y - x @ mean), rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(head.root @ head.root.T, covariance - gain @ x @ covariance, rtol=1e-3, atol=1e-4)
+
+
+def test_by_the_fixed_point_features_are_the_instruments(params):
+    """Least-squares temporal differences: A φ = b, and the covariance that errors in b leave, A⁻¹ S A⁻ᵀ."""
+    data, inner = _data(), InnerNetwork(capacity=12, gamma=0.6, num_sweeps=1, noise=0.4, regression="fixed-point")
+    known, start = known_of(params.knowledge, data), prior_head(params, inner)
+    head = fit_inner(params, inner, data, known, start)
+    best = np.argmax(known.following.value + known.following.features @ start.mean, axis=-1)
+    rows = np.arange(8)
+    value, features = (
+        np.asarray(x, np.float64)[rows, best[:8]] for x in (known.following.value, known.following.features)
+    )
+    discount = 0.6 * np.asarray(data.discount)[:8]
+    here = np.asarray(known.features, np.float64)[:8]
+    difference = here - discount[:, None] * features
+    surprise = np.asarray(data.reward - known.value)[:8] + discount * value
+    prior = np.diag(np.exp(np.asarray(params.log_precision, np.float64)))
+    inverse = np.linalg.inv(prior + here.T @ difference / 0.16)
+    mean = inverse @ (prior @ params.prior_mean + here.T @ surprise / 0.16)
+    covariance = inverse @ (prior + here.T @ here / 0.16) @ inverse.T
+    np.testing.assert_allclose(head.mean, mean, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(head.root @ head.root.T, covariance, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("regression", "better"),
+    [
+        ("fixed-point", 1.0),
+        # d, the difference of what may follow, minimises γ² d² / 2 + (d − 1)² / 2
+        ("residual", (1 + 1 / (1 + 0.9**2)) / 2),
+    ],
+)
+def test_where_transitions_are_random_the_fixed_point_is_right_and_the_residual_is_not(params, regression, better):
+    """State 0 leads to 1, where the reward is 1, or to 2, where it is 0, and episodes end there."""
+    one_hot = lambda states: jax.nn.one_hot(jnp.asarray(states), 4)
+    known = Known(jnp.zeros(4), one_hot([0, 0, 1, 2]), Knowledge(jnp.zeros((4, 1)), one_hot([1, 2, 0, 0])[:, None]))
+    data = jax.tree.map(lambda x: x[:4], _data())._replace(
+        reward=jnp.asarray([0.0, 0.0, 1.0, 0.0]), discount=jnp.asarray([1.0, 1.0, 0.0, 0.0])
+    )
+    knowledge = MetaKnowledge(1, DiscreteTerms(1), width=1, num_features=4, key=jax.random.key(0))
+    params = params.__class__(knowledge, jnp.zeros(4), jnp.zeros(4))
+    inner = InnerNetwork(capacity=4, gamma=0.9, num_sweeps=1, noise=1e-2, regression=regression)
+    head = fit_inner(params, inner, data, known, prior_head(params, inner))
+    np.testing.assert_allclose(head.mean, [0.45, better, 1.0 - better, 0.0], atol=2e-3)
 
 
 def test_a_damped_regression_keeps_some_of_the_policy_before_it(params):
