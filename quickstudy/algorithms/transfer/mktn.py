@@ -81,6 +81,7 @@ from quickstudy.algorithms.transfer.parts import (
     known_of,
     moments,
     prior_head,
+    regress,
 )
 from quickstudy.algorithms.transfer.tries import Tries, attempt
 from quickstudy.errors import InvalidArgument, require_counts, require_within, unknown
@@ -90,7 +91,6 @@ from quickstudy.meta import AbstractMetaAlgorithm, MetaState
 from quickstudy.nets.action_terms import action_terms
 from quickstudy.nets.features import flat_obs, num_obs_features
 from quickstudy.nets.knowledge import MetaKnowledge
-from quickstudy.ops.gaussian import from_natural, inverse_factor
 from quickstudy.types import Action, Budgets, Info, Obs, Spec, TimeStep, Trajectory, Transitions, Trial
 
 Prior = Literal["learned", "isotropic"]
@@ -124,31 +124,6 @@ def fit_inner(params: TransferParams, inner: InnerNetwork, data: Transitions, kn
     return jax.lax.fori_loop(0, inner.num_sweeps, sweep, (start, start.mean))[0]
 
 
-def regress(
-    params: TransferParams,
-    inner: InnerNetwork,
-    features: Float[Array, "C D"],
-    difference: Float[Array, "C D"],
-    surprise: Float[Array, " C"],
-    weight: Float[Array, " C"],
-) -> Head:
-    """The head of ``surprise = difference @ φ + noise``, from transitions ``[C]`` of which those of weight 1 count.
-
-    By the fixed point ``features`` are instruments Ψ for the differences Δ: with A = Λ + Ψᵀ Δ / σ², S = Λ + Ψᵀ Ψ / σ²
-    and b = Λ w_0 + Ψᵀ surprise / σ², the head is N(A⁻¹ b, A⁻¹ S A⁻ᵀ), whose precision Aᵀ S⁻¹ A is symmetric (two-stage
-    least squares). With Δ for Ψ it is the Gaussian posterior.
-    """
-    precision = inner.guidance * jnp.exp(params.log_precision)
-    weighted = (difference if inner.regression == "residual" else features) * (weight / inner.noise**2)[:, None]
-    matrix = jnp.diag(precision) + weighted.T @ difference
-    right = precision * params.prior_mean + weighted.T @ surprise
-    if inner.regression == "residual":
-        return Head(*from_natural(matrix, right))
-    whitened = inverse_factor(jnp.diag(precision) + weighted.T @ features)
-    matrix, right = whitened @ matrix, whitened @ right
-    return Head(*from_natural(matrix.T @ matrix, matrix.T @ right))
-
-
 def act_by_draw(
     params: TransferParams, inner: InnerNetwork, head: Head, draw: Float[Array, " D"], obs: Float[Array, " F"]
 ) -> Action:
@@ -164,7 +139,7 @@ class Lesson(NamedTuple):
     """What one task teaches the knowledge: its transitions, the head that explains all of them, and the targets y.
 
     ``leverage`` is what a transition adds to what the head is known by, 0 to 1: much of it where it is the only one of
-    its kind, 1/n where there are n alike. Over all transitions it sums to the dimensions that the task determined.
+    its kind, 1/n where there are n alike. By the residual, its sum over all transitions is the dimensions that the task determined.
     """
 
     data: Transitions

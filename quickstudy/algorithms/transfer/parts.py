@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from quickstudy.errors import InvalidArgument, require_counts, require_within, unknown
 from quickstudy.family import AbstractFamily
 from quickstudy.nets.knowledge import Knowledge, MetaKnowledge
+from quickstudy.ops.gaussian import from_natural, inverse_factor
 from quickstudy.types import Budget, Transitions
 
 Form = Literal["bayes", "gradient"]
@@ -113,6 +114,31 @@ def prior_head(params: TransferParams, inner: InnerNetwork) -> Head:
     """N(w_0, Λ⁻¹); nothing at all without an inner network."""
     root = jnp.diag(jnp.exp(-params.log_precision / 2) / jnp.sqrt(inner.guidance))
     return Head(params.prior_mean * inner.head, root * inner.head)
+
+
+def regress(
+    params: TransferParams,
+    inner: InnerNetwork,
+    features: Float[Array, "C D"],
+    difference: Float[Array, "C D"],
+    surprise: Float[Array, " C"],
+    weight: Float[Array, " C"],
+) -> Head:
+    """The head of ``surprise = difference @ φ + noise``, from transitions ``[C]`` of which those of weight 1 count.
+
+    By the fixed point ``features`` are instruments Ψ for the differences Δ: with A = Λ + Ψᵀ Δ / σ², S = Λ + Ψᵀ Ψ / σ²
+    and b = Λ w_0 + Ψᵀ surprise / σ², the head is N(A⁻¹ b, A⁻¹ S A⁻ᵀ), whose precision Aᵀ S⁻¹ A is symmetric (two-stage
+    least squares). With Δ for Ψ it is the Gaussian posterior.
+    """
+    precision = inner.guidance * jnp.exp(params.log_precision)
+    weighted = (difference if inner.regression == "residual" else features) * (weight / inner.noise**2)[:, None]
+    matrix = jnp.diag(precision) + weighted.T @ difference
+    right = precision * params.prior_mean + weighted.T @ surprise
+    if inner.regression == "residual":
+        return Head(*from_natural(matrix, right))
+    whitened = inverse_factor(jnp.diag(precision) + weighted.T @ features)
+    matrix, right = whitened @ matrix, whitened @ right
+    return Head(*from_natural(matrix.T @ matrix, matrix.T @ right))
 
 
 def moments(
