@@ -139,8 +139,8 @@ class Lesson(NamedTuple):
     """What one task teaches the knowledge: its transitions, the head that explains all of them, and the targets y.
 
     ``leverage`` is what a transition adds to what the head is known by, 0 to 1: much of it where it is the only one of
-    its kind, 1/n where there are n alike. By the residual, its sum over all transitions is the number of dimensions that
-    the task determined.
+    its kind, 1/n where there are n alike. By the residual, its sum over all transitions is how many dimensions the task
+    determined.
     """
 
     data: Transitions
