@@ -1,4 +1,4 @@
-"""Steps of Adam within one meta-update, as methods take them that learn from stored trials."""
+"""Steps of an optimiser within one meta-update, as methods take them that learn from stored trials."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key, PyTree
+from optax.contrib import MuonDimensionNumbers, muon
 
 from quickstudy.types import Info
 
@@ -15,6 +16,26 @@ def annealed_adam(learning_rate: float, num_steps: int) -> optax.GradientTransfo
     """Adam on gradients cut to length 1, whose step size falls linearly to a tenth over ``num_steps``."""
     rate = optax.linear_schedule(learning_rate, learning_rate / 10, num_steps)
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
+
+
+def annealed_muon(learning_rate: float, num_steps: int) -> optax.GradientTransformation:
+    """Muon (Jordan et al. 2024) on gradients cut to length 1, whose step size falls linearly to a hundredth.
+
+    Every matrix moves by its momentum's nearest orthogonal matrix, as far as Adam would move it (Liu et al. 2025,
+    arXiv:2502.16982); everything else by Adam with Nesterov's momentum. An array whose name is not ``bias`` is a
+    matrix in its last two axes, and what comes before them counts members of an ensemble.
+    """
+    rate = optax.linear_schedule(learning_rate, learning_rate / 100, num_steps)
+    step = muon(rate, muon_weight_dimension_numbers=_matrices, consistent_rms=0.2)
+    return optax.chain(optax.clip_by_global_norm(1.0), step)
+
+
+def _matrices(learned: PyTree) -> PyTree:
+    def one(path: tuple, x: Array) -> MuonDimensionNumbers | None:
+        of_one_axis = x.ndim < 2 or path[-1] == jax.tree_util.GetAttrKey("bias")
+        return None if of_one_axis else MuonDimensionNumbers(x.ndim - 1, x.ndim - 2)
+
+    return jax.tree_util.tree_map_with_path(one, learned)
 
 
 def descend_by(
@@ -38,7 +59,7 @@ def descend_by(
         arrays, opt_state = carry
         of_arrays = lambda arrays: loss(eqx.combine(arrays, static), key)
         (value, info), grads = jax.value_and_grad(of_arrays, has_aux=True)(arrays)
-        updates, opt_state = optimizer.update(grads, opt_state)
+        updates, opt_state = optimizer.update(grads, opt_state, arrays)
         info |= {"loss": value, "gradient_norm": optax.tree.norm(grads)}
         return (eqx.apply_updates(arrays, updates), opt_state), info
 

@@ -14,11 +14,11 @@ class Planned:
         family: name in `quickstudy.catalog`.
         planner: what differs from the planner's defaults.
         num_steps: meta-updates.
-        num_gradient_steps: steps of Adam in a meta-update.
+        num_gradient_steps: steps of the optimiser in a meta-update.
         train_length: steps of a trial of meta-training; 0 for the family's.
         num_test_tasks: held-out tasks in the evaluation, for each seed.
-        factor_rank: of MML's evidence.
         width: units in a layer of the models.
+        num_members: models in the ensemble.
     """
 
     family: str
@@ -27,8 +27,8 @@ class Planned:
     num_gradient_steps: int
     train_length: int = 0
     num_test_tasks: int = 256
-    factor_rank: int = 0
     width: int = 32
+    num_members: int = 3
 
 
 PLANNED = {
@@ -36,16 +36,20 @@ PLANNED = {
     "rotated-point-short": Planned("rotated-point-navigation", {"horizon": 6}, 5, 600),
     "cart-pole": Planned("cart-pole", {"horizon": 20, "num_iterations": 1}, 14, 300, 100, 16),
     "swing-up": Planned(
-        "cart-pole-swing-up", {"horizon": 60, "num_iterations": 1, "correlation": 0.95}, 14, 900, 125, 16
+        "cart-pole-swing-up", {"horizon": 60, "num_iterations": 1, "correlation": 0.95}, 14, 600, 125, 16, num_members=1
     ),
-    "pendulum": Planned(
-        "pendulum", {"horizon": 20, "num_iterations": 1, "correlation": 0.7}, 14, 900, 100, 24, factor_rank=2
-    ),
+    "pendulum": Planned("pendulum", {"horizon": 20, "num_iterations": 1, "correlation": 0.7}, 14, 600, 100, 24),
     "mountain-car": Planned(
-        "mountain-car", {"horizon": 120, "num_iterations": 1, "spread": 0.8, "correlation": 0.95}, 14, 900, 150, 16
+        "mountain-car",
+        {"horizon": 120, "num_iterations": 1, "spread": 0.8, "correlation": 0.95},
+        14,
+        600,
+        150,
+        8,
+        num_members=1,
     ),
     "reacher": Planned(
-        "reacher", {"horizon": 12, "num_iterations": 1, "correlation": 0.7}, 14, 500, 0, 24, factor_rank=4, width=64
+        "reacher", {"horizon": 12, "num_iterations": 1, "correlation": 0.7}, 14, 600, 0, 96, width=64, num_members=1
     ),
 }
 """By cell, a family and how long it is learned; ``short`` ones say how few steps are enough."""
@@ -63,8 +67,7 @@ def _by_model(cell: str, name: str) -> Preset:
     """A method that plans through a model, in a family, at the family's number of environment steps."""
     planned, (method, options) = PLANNED[cell], MODEL_METHODS[name]
     acting = {"planner": planned.planner, "train_length": planned.train_length}
-    if method == "mml":
-        options = options | {"factor_rank": planned.factor_rank}
+    network = {"width": planned.width, "num_members": planned.num_members}
     fitting = {"anneal_steps": planned.num_steps, "num_gradient_steps": planned.num_gradient_steps}
     return Preset(
         summary=f"{name} on {planned.family}: planning through a learned model",
@@ -73,7 +76,7 @@ def _by_model(cell: str, name: str) -> Preset:
         num_steps=planned.num_steps,
         num_tasks=32,
         num_test_tasks=planned.num_test_tasks,
-        method_options=options | {"network": {"width": planned.width}, "acting": acting, "fitting": fitting},
+        method_options=options | {"network": network, "acting": acting, "fitting": fitting},
     )
 
 

@@ -80,7 +80,7 @@ class Imagination(eqx.Module):
     horizon: int = 0
     """H, steps that the policy acts for in a model; 0 for no policy and no value."""
     num_starts: int = 4
-    """States of a stored trial that it acts from in each model, in a step of Adam."""
+    """States of a stored trial that it acts from in each model, in a step of Muon."""
     width: int = 64
     """Units in a layer of both networks."""
     gamma: float = 0.99

@@ -5,12 +5,12 @@ turns a code into the weights of a probabilistic model of dynamics, reward and t
 the ensemble gets a draw of its own, so that members disagree as long as the posterior is wide. The weights are then
 corrected on the task's latest transitions, and the agent follows the plan that returns most in them on average::
 
-    q(c | D)  ∝  N(c; 0, I) Π_{d ∈ D} N(c; m(d), 1 / ρ(d)),      or with a `factor_rank` Π_{d ∈ D} N(y(d); U(d) c, I)
+    q(c | D)  ∝  N(c; 0, I) Π_{d ∈ D} N(y(d); U(d) c, I)
     w_e       =  H_e(c_e),       c_e ~ q(c | D)
     φ_e       ←  φ_e − α ∇ [−log p(D_latest | φ_e) + pull/2 · |φ_e − w_e|²],      M times from w_e
     a_t       =  first action of argmax_a mean_e Σ_k γ^k r_k  under φ_e
 
-m, ρ or U, y (`GaussianProductEncoder`) and H (`LowRankHypernetwork`) are trained on stored trials of many tasks: a
+U, y (`GaussianProductEncoder`) and H (`LowRankHypernetwork`) are trained on stored trials of many tasks: a
 stretch of a trial is the context D, other transitions D' of it are to be predicted (neural processes, Garnelo et al.
 2018)::
 
@@ -68,7 +68,7 @@ from quickstudy.errors import InvalidArgument, require_counts, require_within, u
 from quickstudy.family import AbstractFamily
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
 from quickstudy.nets.dynamics import InnerModel, Scale, num_transition_numbers, rollout_loss, transition_numbers
-from quickstudy.nets.gaussian_product import AbstractEvidence, GaussianProductEncoder
+from quickstudy.nets.gaussian_product import Evidence, GaussianProductEncoder
 from quickstudy.nets.hyper import LowRankHypernetwork
 from quickstudy.types import Budgets, Info, Spec, Trajectory, Transitions, Trial
 
@@ -89,7 +89,7 @@ class MetaModel(AbstractMetaModel):
         one = lambda base, hyper, code: eqx.apply_updates(base, hyper(code))
         return eqx.filter_vmap(one)(self.base, self.hyper, codes)
 
-    def evidence(self, scale: Scale, data: Transitions) -> AbstractEvidence:
+    def evidence(self, scale: Scale, data: Transitions) -> Evidence:
         """The product of the factors of the transitions ``[R]`` whose weight is 1."""
         factor = lambda row: self.encoder.factor(transition_numbers(scale, row, self.base.num_actions))
         return jax.tree.map(lambda x: jnp.tensordot(data.weight, x, 1), jax.vmap(factor)(data))
@@ -104,7 +104,7 @@ class MetaModel(AbstractMetaModel):
 class Known(NamedTuple):
     """The evidence for the code, each member's draw in units of the posterior's width, and latest transitions."""
 
-    evidence: AbstractEvidence
+    evidence: Evidence
     draws: Float[Array, "E C"]
     memory: Memory
 
@@ -126,7 +126,7 @@ class GeneratedModel(AbstractTaskModel[MetaModel, Known]):
         """Codes drawn from the prior."""
         draws = jax.random.normal(key, params.meta.codes_shape)
         memory = memory_for(params.meta.base, params.scale, self.correction.capacity)
-        return TaskState(params.meta.generate(draws), Known(params.meta.encoder.nothing(), draws, memory))
+        return TaskState(params.meta.generate(draws), Known(Evidence.none(draws.shape[1]), draws, memory))
 
     def update(
         self, params: ModelParams[MetaModel], state: TaskState, trajectory: Trajectory
@@ -155,12 +155,12 @@ class GeneratedModel(AbstractTaskModel[MetaModel, Known]):
         )
 
 
-def width_of(evidence: AbstractEvidence) -> Float[Array, ""]:
+def width_of(evidence: Evidence) -> Float[Array, ""]:
     """The posterior's standard deviation, averaged over the numbers of the code: 1 before any data."""
     return jnp.sqrt(evidence.posterior[1]).mean()
 
 
-def beliefs(evidence: AbstractEvidence) -> Float[Array, " Z"]:
+def beliefs(evidence: Evidence) -> Float[Array, " Z"]:
     """Mean and standard deviation of the code: what a policy is told of the task."""
     mean, variance = evidence.posterior
     return jnp.concatenate([mean, jnp.sqrt(variance)])
@@ -175,8 +175,8 @@ class MML(AbstractMetaAlgorithm):
     """C, numbers in the code of a task."""
     encoder_width: int = 32
     """Units in a layer of the encoder."""
-    factor_rank: int = 0
-    """k, combinations of these numbers that a transition tells of; 0 for each number on its own."""
+    factor_rank: int = 4
+    """k, combinations of these numbers that a transition tells of."""
     hyper_width: int = 32
     """Units between a code and the weights."""
     rank: int = 8
@@ -197,11 +197,8 @@ class MML(AbstractMetaAlgorithm):
     """Whether the agent plans, or acts by the policy."""
 
     def __check_init__(self):
-        require_counts(self, "code_size", "encoder_width", "hyper_width", "rank", "num_context", "num_ahead")
-        if self.factor_rank < 0:
-            raise InvalidArgument(
-                f"factor_rank must be at least 0 (each number of a code on its own), got {self.factor_rank}"
-            )
+        sizes = ("code_size", "encoder_width", "factor_rank", "hyper_width", "rank", "num_context", "num_ahead")
+        require_counts(self, *sizes)
         if self.fitting.num_targets % self.num_ahead:
             raise InvalidArgument(
                 f"num_ahead={self.num_ahead} must divide the fitting.num_targets={self.fitting.num_targets} "
@@ -243,7 +240,7 @@ class MML(AbstractMetaAlgorithm):
         return self.fitting.begin(MetaModel(base=base, encoder=encoder, hyper=hypers, behaviour=behaviour), spec)
 
     def update(self, state: MetaState, trials: Trial, *, key: Key[Array, ""]) -> tuple[MetaState, Info]:
-        """Store K trials; then some steps of Adam on `task_loss` of stored ones."""
+        """Store K trials; then some steps of Muon on `task_loss` of stored ones."""
         return self.fitting.improve(state, trials, self.task_loss, key=key)
 
     def task_loss(
@@ -253,7 +250,7 @@ class MML(AbstractMetaAlgorithm):
         k_context, k_targets, k_draws, k_starts, k_imagine = jax.random.split(key, 5)
         context = random_context(data, self.num_context, key=k_context)
         runs = random_runs(data, self.fitting.num_targets // self.num_ahead, self.num_ahead, key=k_targets)
-        known = meta.evidence(scale, context) if self.inner.adapts else meta.encoder.nothing()
+        known = meta.evidence(scale, context) if self.inner.adapts else Evidence.none(self.code_size)
         num_members = meta.codes_shape[0]
         ensemble = meta.generate(known.drawn(jax.random.normal(k_draws, meta.codes_shape)))
         of_one = lambda model: jax.vmap(lambda run: rollout_loss(model, scale, run))(runs)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key, PyTree
 
-from quickstudy.algorithms.fitting import annealed_adam, descend_by
+from quickstudy.algorithms.fitting import annealed_muon, descend_by
 from quickstudy.algorithms.memory import (
     Memory,
     draw_trials,
@@ -109,14 +109,14 @@ def remember_latest(memory: Memory, trajectory: Trajectory) -> Memory:
 class Fitting(eqx.Module):
     """Hyperparameters of learning across tasks from stored trials."""
 
-    learning_rate: float = 3e-3
-    """Adam's step size; it falls linearly to a tenth."""
+    learning_rate: float = 0.01
+    """Muon's step size; it falls linearly to a hundredth."""
     anneal_steps: int = 24
     """Meta-updates over which the learning rate falls."""
     num_gradient_steps: int = 200
-    """Steps of Adam in a meta-update."""
+    """Steps of Muon in a meta-update."""
     batch_size: int = 32
-    """Stored trials in a step of Adam."""
+    """Stored trials in a step of Muon."""
     num_targets: int = 32
     """R, transitions of each that have to be predicted."""
     capacity: int = 200
@@ -144,7 +144,7 @@ class Fitting(eqx.Module):
         *,
         key: Key[Array, ""],
     ) -> tuple[MetaState, Info]:
-        """Store K trials, then some steps of Adam on ``loss`` of stored ones, each ``[C]`` in the order of time."""
+        """Store K trials, then some steps of Muon on ``loss`` of stored ones, each ``[C]`` in the order of time."""
         store = store_trials(state.extra, memories_of(trials, self.capacity))
         scale = Scale.of(store.transitions)
 
@@ -162,7 +162,7 @@ class Fitting(eqx.Module):
         return MetaState(ModelParams(meta, scale), opt_state, state.step + 1, store), info
 
     def _optimizer(self) -> optax.GradientTransformation:
-        return annealed_adam(self.learning_rate, self.anneal_steps * self.num_gradient_steps)
+        return annealed_muon(self.learning_rate, self.anneal_steps * self.num_gradient_steps)
 
 
 def memories_of(trials: Trial, capacity: int) -> Memory:

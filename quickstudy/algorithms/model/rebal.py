@@ -121,7 +121,7 @@ class ReBAL(AbstractMetaAlgorithm):
         return self.fitting.begin(meta, spec)
 
     def update(self, state: MetaState, trials: Trial, *, key: Key[Array, ""]) -> tuple[MetaState, Info]:
-        """Store K trials; then some steps of Adam on `task_loss` of stored ones."""
+        """Store K trials; then some steps of Muon on `task_loss` of stored ones."""
         return self.fitting.improve(state, trials, self.task_loss, key=key)
 
     def task_loss(
