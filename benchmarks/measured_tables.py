@@ -37,13 +37,14 @@ def model_tasks_table(stored: Stored) -> str:
 def planning_speed_table(stored: Stored) -> str:
     """Latency of one action by plans and horizon, and of the policy; speed of meta-training."""
     cells = lambda row: [f"{row['milliseconds']:.2f}", f"{row['MiB']:.1f}"]
-    rows = [[f"{row['candidates']} plans of {row['horizon']} steps", *cells(row)] for row in stored["plans"]]
-    rows.append(["the policy that was learned in models", *cells(stored["policy"])])
+    sizes = ("candidates", "horizon", "members")
+    rows = [[*(str(row[size]) for size in sizes), *cells(row)] for row in stored["plans"]]
+    rows.append(["the policy that was learned in models", MISSING, MISSING, *cells(stored["policy"])])
     training = [
         [f"`{name}`", f"{row['seconds_per_meta_update']:.2f}", f"{row['env_steps_per_second']:,.0f}"]
         for name, row in stored["meta_training"].items()
     ]
-    latency = table(["an action by", "median ms", "memory, MiB"], rows)
+    latency = table(["plans", "steps of each", "models", "median ms", "memory, MiB"], rows)
     speed = table(["meta-training, one seed", "seconds a meta-update", "env steps/s"], training)
     session = stored["session"]
     return f"{latency}\n\n{speed}\n\n`{stored['command']}`, {session['cpus']} cores, {session['started'][:10]}."

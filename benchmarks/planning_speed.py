@@ -2,7 +2,7 @@
 
 Usage: ``python benchmarks/planning_speed.py``. MML on cart-pole, freshly initialised (the time does not depend on the
 weights), one device. Medians over 300 calls of the compiled `act`, in milliseconds: of one iteration of candidates,
-for 256 plans of 20 steps, and for fewer and more of both; and of the policy that was learned in the models, beside
+for 256 plans of 20 steps in 3 models, and for fewer and more of each; and of the policy that was learned in the models, beside
 them. ``MiB`` is what the compiled program needs beside its arguments. Stored in
 ``benchmarks/results/planning_speed.json``.
 """
@@ -20,14 +20,15 @@ from timing import median_milliseconds, training_speed
 from quickstudy.algorithms.model.imagination import Imagination
 from quickstudy.algorithms.model.learner import Acting
 from quickstudy.algorithms.model.mml import MML
+from quickstudy.algorithms.model.parts import ModelNetwork
 from quickstudy.envs.control.cart_pole import CartPole
 from quickstudy.planning.shooting import Planner
 from quickstudy.run_directory import describe_session, write_json
 from quickstudy.trial import first_timestep
 
 RESULTS = Path(__file__).parent / "results" / "planning_speed.json"
-PLANS = ((256, 20), (16, 20), (64, 20), (1024, 20), (256, 5), (256, 80))
-"""Candidates and horizons; the first is the one that others are read against."""
+PLANS = ((256, 20, 3), (256, 20, 1), (16, 20, 3), (64, 20, 3), (1024, 20, 3), (256, 5, 3), (256, 80, 3))
+"""Candidates, horizons, and models in the ensemble; the first is the one that others are read against."""
 FAMILY = CartPole()
 
 
@@ -52,9 +53,10 @@ def latency(method: MML) -> dict[str, float]:
 
 def main() -> None:
     rows = []
-    for candidates, horizon in PLANS:
+    for candidates, horizon, members in PLANS:
         planner = Planner(horizon=horizon, num_candidates=candidates, num_iterations=1)
-        rows.append({"candidates": candidates, "horizon": horizon, **latency(MML(acting=Acting(planner)))})
+        method = MML(ModelNetwork(num_members=members), acting=Acting(planner))
+        rows.append({"candidates": candidates, "horizon": horizon, "members": members, **latency(method)})
         print(rows[-1], flush=True)
     policy = latency(MML(imagination=Imagination(horizon=1), acts_by="policy"))
     training = {name: training_speed(name, num_steps=5) for name in ("rotated-point-mml", "cart-pole-mml")}

@@ -1,6 +1,6 @@
 """Methods that plan through a learned model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from quickstudy.presets.base import Preset
@@ -15,7 +15,7 @@ class Planned:
         planner: what differs from the planner's defaults.
         num_steps: meta-updates.
         num_gradient_steps: steps of the optimiser in a meta-update.
-        train_length: steps of a trial of meta-training; 0 for the family's.
+        collecting: what differs from the defaults of how data are collected.
         num_test_tasks: held-out tasks in the evaluation, for each seed.
         width: units in a layer of the models.
         num_members: models in the ensemble.
@@ -25,7 +25,7 @@ class Planned:
     planner: dict[str, Any]
     num_steps: int
     num_gradient_steps: int
-    train_length: int = 0
+    collecting: dict[str, Any] = field(default_factory=dict)
     num_test_tasks: int = 256
     width: int = 32
     num_members: int = 3
@@ -34,22 +34,36 @@ class Planned:
 PLANNED = {
     "rotated-point": Planned("rotated-point-navigation", {"horizon": 6}, 20, 200),
     "rotated-point-short": Planned("rotated-point-navigation", {"horizon": 6}, 5, 600),
-    "cart-pole": Planned("cart-pole", {"horizon": 20, "num_iterations": 1}, 14, 300, 100, 16),
+    "cart-pole": Planned("cart-pole", {"horizon": 20, "num_iterations": 1}, 14, 300, {"train_length": 100}, 16),
     "swing-up": Planned(
-        "cart-pole-swing-up", {"horizon": 60, "num_iterations": 1, "correlation": 0.95}, 14, 600, 125, 16, num_members=1
+        "cart-pole-swing-up",
+        {"horizon": 60, "num_iterations": 1, "correlation": 0.95},
+        14,
+        600,
+        {"train_length": 125},
+        16,
+        num_members=1,
     ),
-    "pendulum": Planned("pendulum", {"horizon": 20, "num_iterations": 1, "correlation": 0.7}, 14, 600, 100, 24),
+    "pendulum": Planned(
+        "pendulum", {"horizon": 20, "num_iterations": 1, "correlation": 0.7}, 14, 600, {"train_length": 100}, 24
+    ),
     "mountain-car": Planned(
         "mountain-car",
         {"horizon": 120, "num_iterations": 1, "spread": 0.8, "correlation": 0.95},
         14,
         600,
-        150,
+        {"train_length": 150, "epsilon": 0.5, "hold": 20},
         8,
         num_members=1,
     ),
     "reacher": Planned(
-        "reacher", {"horizon": 12, "num_iterations": 1, "correlation": 0.7}, 14, 600, 0, 96, width=64, num_members=1
+        "reacher",
+        {"horizon": 12, "num_iterations": 1, "correlation": 0.7},
+        14,
+        600,
+        num_test_tasks=96,
+        width=64,
+        num_members=1,
     ),
 }
 """By cell, a family and how long it is learned; ``short`` ones say how few steps are enough."""
@@ -66,7 +80,7 @@ MODEL_METHODS: dict[str, tuple[str, dict[str, Any]]] = {
 def _by_model(cell: str, name: str) -> Preset:
     """A method that plans through a model, in a family, at the family's number of environment steps."""
     planned, (method, options) = PLANNED[cell], MODEL_METHODS[name]
-    acting = {"planner": planned.planner, "train_length": planned.train_length}
+    acting = {"planner": planned.planner, **planned.collecting}
     network = {"width": planned.width, "num_members": planned.num_members}
     fitting = {"anneal_steps": planned.num_steps, "num_gradient_steps": planned.num_gradient_steps}
     return Preset(

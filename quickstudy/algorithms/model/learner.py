@@ -115,10 +115,24 @@ class AbstractModelLearner(
         return self.model.code(state.known)
 
 
-class PlanningLearner(AbstractModelLearner[AbstractProposal]):
+class Course(NamedTuple):
+    """What an agent that plans carries from step to step: the plan to go on from, and a random action that lasts.
+
+    Attributes:
+        proposal: the plan, one step on.
+        strays: whether the random action is followed instead of the plan.
+        random_action: the action.
+    """
+
+    proposal: AbstractProposal
+    strays: Bool[Array, ""]
+    random_action: Action
+
+
+class PlanningLearner(AbstractModelLearner[Course]):
     """Plans through the task's models, each plan scored by the mean of what it returns in them.
 
-    The carry is the plan to go on from; `aux` says whether every candidate had to be discarded.
+    `aux` says whether every candidate had to be discarded.
     """
 
     model: AbstractTaskModel
@@ -131,27 +145,30 @@ class PlanningLearner(AbstractModelLearner[AbstractProposal]):
     """Whether a plan counts what the value that was learned in models says of its end."""
     epsilon: float = 0.0
     """Share of random actions."""
+    hold: int = 1
+    """Steps that they last on average."""
     policy_share: float = 0.0
     """Share of the other actions that are those of the policy that was learned in models."""
 
-    def init_carry(self, params: ModelParams) -> AbstractProposal:
+    def init_carry(self, params: ModelParams) -> Course:
         """No plan."""
         base = params.meta.base
-        return self.planner.proposal(base.num_actions, base.action_shape)
+        proposal = self.planner.proposal(base.num_actions, base.action_shape)
+        return Course(proposal, jnp.zeros((), bool), jnp.zeros_like(proposal.action))
 
     def act(
         self,
         params: ModelParams,
         state: TaskState,
-        carry: AbstractProposal,
+        carry: Course,
         timestep: TimeStep,
         *,
         key: Key[Array, ""],
-    ) -> tuple[Action, AbstractProposal, Bool[Array, ""]]:
+    ) -> tuple[Action, Course, Bool[Array, ""]]:
         """The first action of the best plan found, or in their shares what the policy does, or any."""
-        k_plan, k_explore, k_random, k_policy = jax.random.split(key, 4)
-        fresh = self.init_carry(params)
-        start = jax.tree.map(lambda new, old: jnp.where(timestep.first, new, old), fresh, carry)
+        k_plan, k_explore, k_random, k_policy, k_anew = jax.random.split(key, 5)
+        fresh = self.init_carry(params).proposal
+        start = jax.tree.map(lambda new, old: jnp.where(timestep.first, new, old), fresh, carry.proposal)
         obs = flat_obs(timestep.obs)
         terminal_value = learned_behaviour(self.model, params, state).value if self.ends_with_value else None
 
@@ -168,9 +185,11 @@ class PlanningLearner(AbstractModelLearner[AbstractProposal]):
         if self.policy_share:
             follows = jax.random.bernoulli(k_policy, self.policy_share)
             action = jnp.where(follows, learned_behaviour(self.model, params, state).action(obs), action)
-        random = jax.random.bernoulli(k_explore, self.epsilon)
-        action = jnp.where(random, fresh.random_action(key=k_random), action)
-        return action, planned.proposal.shifted(self.planner), planned.failed
+        anew = timestep.first | jax.random.bernoulli(k_anew, 1 / self.hold)
+        strays = jnp.where(anew, jax.random.bernoulli(k_explore, self.epsilon), carry.strays)
+        random_action = jnp.where(anew, fresh.random_action(key=k_random), carry.random_action)
+        course = Course(planned.proposal.shifted(self.planner), strays, random_action)
+        return jnp.where(strays, random_action, action), course, planned.failed
 
 
 class PolicyLearner(AbstractModelLearner[tuple[()]]):
@@ -217,13 +236,15 @@ class Acting(eqx.Module):
     """Whether a plan counts what the value that was learned in models says of its end; not in meta-training."""
     epsilon: float = 0.3
     """Share of random actions in the trials of meta-training."""
+    hold: int = 1
+    """Steps that they last on average: above 1 where only persistence pays (Dabney et al. 2021, arXiv:2006.01782)."""
     train_candidates: int = 32
     """Candidates of a plan in the trials of meta-training, which has one iteration."""
     train_length: int = 0
     """Steps of a trial of meta-training; 0 for as many as the family's has."""
 
     def __check_init__(self):
-        require_counts(self, "train_candidates", prefix="acting.")
+        require_counts(self, "hold", "train_candidates", prefix="acting.")
         require_within("[0, inf)", self, "optimism", "train_length", "block_length", prefix="acting.")
         require_within("[0, 1]", self, "epsilon", prefix="acting.")
 
@@ -235,7 +256,7 @@ class Acting(eqx.Module):
         """What acts in meta-training: cheaper plans, and random actions."""
         elites = min(self.planner.num_elites, self.train_candidates)
         planner = replace(self.planner, num_candidates=self.train_candidates, num_iterations=1, num_elites=elites)
-        return PlanningLearner(model, planner, self.optimism, epsilon=self.epsilon)
+        return PlanningLearner(model, planner, self.optimism, epsilon=self.epsilon, hold=self.hold)
 
     def budgets(self, family: AbstractFamily) -> Budgets:
         """The family's trial in blocks of ``block_length``, and as much of it in training as ``train_length`` says.

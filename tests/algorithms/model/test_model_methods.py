@@ -276,3 +276,10 @@ def test_trials_of_training_may_be_shorter():
 def test_what_cannot_work_is_refused(build, message):
     with pytest.raises(InvalidArgument, match=message):
         build()
+
+
+def test_random_actions_last_as_long_as_they_are_held():
+    method = replace(METHOD, acting=replace(ACTING, epsilon=0.5, hold=4))
+    actions = np.asarray(_trajectory(method, length=400).action)
+    held = np.all(actions[1:] == actions[:-1], axis=(1, 2))
+    np.testing.assert_allclose(held.mean(), 0.5 * 3 / 4, atol=0.1)
