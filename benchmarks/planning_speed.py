@@ -2,8 +2,8 @@
 
 Usage: ``python benchmarks/planning_speed.py``. MML on cart-pole, freshly initialised (the time does not depend on the
 weights), one device. Medians over 300 calls of the compiled `act`, in milliseconds: of one iteration of candidates,
-for 256 plans of 20 steps in 3 models, and for fewer and more of each; and of the policy that was learned in the models, beside
-them. ``MiB`` is what the compiled program needs beside its arguments. Stored in
+for 256 plans of 20 steps in 3 models, and for fewer and more of each; and of the policy that was learned in the
+models, beside them. ``MiB`` is what the compiled program needs beside its arguments. Stored in
 ``benchmarks/results/planning_speed.json``.
 """
 
