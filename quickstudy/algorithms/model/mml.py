@@ -1,6 +1,6 @@
 """MML: meta-model learning. A meta-model generates the model of a task, and the agent plans through it.
 
-Every transition of the task is a factor of a Gaussian over a code c; their product is the posterior. A hypernetwork
+Every transition of the task is a few linear equations in a code c, with noise; the posterior is their product. A hypernetwork
 turns a code into the weights of a probabilistic model of dynamics, reward and termination; each of the E members of
 the ensemble gets a draw of its own, so that members disagree as long as the posterior is wide. The weights are then
 corrected on the task's latest transitions, and the agent follows the plan that returns most in them on average::
@@ -17,8 +17,9 @@ stretch of a trial is the context D, other transitions D' of it are to be predic
     loss  =  mean_{d ∈ D'} −log p(d | H(c)),        c ~ q(c | D)
 
 The idea is the article's that the project starts from; its parts: Rakelly et al. 2019, arXiv:1903.08254 (product of
-Gaussians), Beck et al. 2022, arXiv:2210.11348 (Bias-HyperInit), Chua et al. 2018, arXiv:1805.12114 (probabilistic
-ensembles and planning), Lee et al. 2020, arXiv:2005.06800 (dynamics given a context), Williams et al. 2017 (MPPI).
+Gaussians), Harrison et al. 2018, arXiv:1807.08912 (evidence as linear equations), Beck et al. 2022, arXiv:2210.11348
+(Bias-HyperInit), Chua et al. 2018, arXiv:1805.12114 (probabilistic ensembles and planning), Lee et al. 2020,
+arXiv:2005.06800 (dynamics given a context), Williams et al. 2017 (MPPI).
 
 Differs from the paper:
 
