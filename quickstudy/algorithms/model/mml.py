@@ -1,9 +1,10 @@
 """MML: meta-model learning. A meta-model generates the model of a task, and the agent plans through it.
 
 Every transition of the task is a few linear equations in a code c, with noise, and all of them together a Gaussian
-posterior. A hypernetwork turns a code into the weights of a probabilistic model of dynamics, reward and termination; each of the E members of
-the ensemble gets a draw of its own, so that members disagree as long as the posterior is wide. The weights are then
-corrected on the task's latest transitions, and the agent follows the plan that returns most in them on average::
+posterior. A hypernetwork turns a code into the weights of a probabilistic model of dynamics, reward and termination;
+each of the E members of the ensemble gets a draw of its own, so that members disagree as long as the posterior is
+wide. The weights are then corrected on the task's latest transitions, and the agent follows the plan that returns most
+in them on average::
 
     q(c | D)  ∝  N(c; 0, I) Π_{d ∈ D} N(y(d); U(d) c, I)
     w_e       =  H_e(c_e),       c_e ~ q(c | D)
