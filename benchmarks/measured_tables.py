@@ -28,8 +28,8 @@ def model_tasks_table(stored: Stored) -> str:
     for name, flip in flips:
         first = flip["flipped_at"] // window
         after = [f"{quality['value']:.2f}" for quality in flip["quality"][first : first + 4]]
-        rows.append([f"`{name}`", f"{flip['decay']:g}", f"{flip['quality'][first - 1]['value']:.2f}", *after])
-    header = ["preset", "`decay`", f"last {window} steps before", *(f"steps to {window * (i + 1)}" for i in range(4))]
+        rows.append([f"`{name}`", flip["agent"], f"{flip['quality'][first - 1]['value']:.2f}", *after])
+    header = ["preset", "agent", f"last {window} steps before", *(f"steps to {window * (i + 1)}" for i in range(4))]
     command = f"`{stored['command']}`, {stored['session']['started'][:10]}."
     return f"{probes}\n\n{table(header, rows)}\n\n{command}"
 

@@ -13,7 +13,7 @@ Usage: ``python benchmarks/model_tasks.py probe|flip PRESET [PRESET …]``. Read
     After an episode, or 100 steps if those are more, the actuator is reversed. Quality of the steps before it, and of
     those that follow it, in windows of `WINDOW` steps: 0 for random actions in the same tasks, 1 for the steps before.
     A step's quality is its reward; where that is the same in every step, minus whether the task ended in it. Once for
-    each of `DECAYS`.
+    each of `AGENTS`, and for the oracle planner, which is told of the change: what it loses, nobody could keep.
 """
 
 import json
@@ -28,9 +28,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from quickstudy.algorithms.baselines.oracle_planner import OraclePlanner
 from quickstudy.algorithms.baselines.random import RandomLearner
 from quickstudy.algorithms.model.mml import MML
-from quickstudy.envs.base import AbstractEnv
+from quickstudy.envs.base import AbstractEnv, AbstractObservedEnv
 from quickstudy.experiment import Experiment, load, params_of_seed
 from quickstudy.family import AbstractFamily
 from quickstudy.learner import AbstractEncodingLearner, AbstractLearner
@@ -47,7 +48,12 @@ NUM_FITTED, NUM_JUDGED, NUM_FLIPPED = 128, 128, 32
 """Tasks of the validation and of the test split for the probe, and of the test split for the flip."""
 WINDOW = 25
 """Steps over which quality is averaged."""
-DECAYS = (1.0, 0.98, 0.9)
+AGENTS: dict[str, dict[str, float]] = {
+    "MML": {},
+    "change is not watched for": {"hazard": 0.0},
+    "… and evidence fades faster, `decay` .9": {"hazard": 0.0, "decay": 0.9},
+}
+"""By name, what differs in a task from the preset."""
 REVERSED = {
     "rotated-point-navigation": "angle",
     "cart-pole": "force",
@@ -118,13 +124,12 @@ def codes_of(
     return np.asarray(codes(params)), np.asarray(jax.vmap(numbers)(tasks))
 
 
-def flip(experiment: Experiment, params: Any, decay: float) -> dict[str, Any]:
-    """Quality by windows, before and after the actuator is reversed."""
-    family, algorithm = experiment.family_options, experiment.algorithm
-    assert isinstance(family.env, AbstractEnv)
-    if isinstance(algorithm, MML):
-        algorithm = with_options(algorithm, {"inner": {"decay": decay}})
+def flip(experiment: Experiment, params: Any) -> list[dict[str, Any]]:
+    """Quality by windows, before and after the actuator is reversed, by agent."""
+    family = experiment.family_options
     env, length = family.env, experiment.budgets.test.block_length
+    assert isinstance(env, AbstractObservedEnv)
+    assert isinstance(experiment.algorithm, MML)
     num_before = max(family.episode_length, 4 * WINDOW)
     before, after = (Budget(n // length, length) for n in (num_before, 2 * num_before))
     tasks = family.tasks("test").batch(NUM_FLIPPED, key=jax.random.key(9))
@@ -134,28 +139,36 @@ def flip(experiment: Experiment, params: Any, decay: float) -> dict[str, Any]:
     keys = jax.random.split(jax.random.key(10), NUM_FLIPPED)
 
     @eqx.filter_jit
-    def qualities(learner: AbstractLearner, params: Any) -> Float[Array, "K L"]:
-        def one(task: Any, turned: Any, key: Key[Array, ""]) -> Float[Array, " L"]:
+    def qualities(learner: AbstractLearner, params: Any, later_params: Any, axis: int | None) -> Float[Array, "K L"]:
+        def one(task: Any, turned: Any, params: Any, later_params: Any, key: Key[Array, ""]) -> Float[Array, " L"]:
             first = run_trial(learner, params, env, task, before, key=key)
-            second = run_trial(learner, params, env, turned, after, key=key, start=first.final)
+            second = run_trial(learner, later_params, env, turned, after, key=key, start=first.final)
             return jnp.concatenate([quality(trial.trajectory) for trial in (first, second)])
 
-        return jax.vmap(one)(tasks, turned, keys)
+        return jax.vmap(one, (0, 0, axis, axis, 0))(tasks, turned, params, later_params, keys)
 
-    floor = np.asarray(qualities(RandomLearner.for_spec(env.spec), None)).mean()
-    curves = np.stack(
-        [np.asarray(qualities(algorithm.learner, params_of_seed(params, s))) for s in range(experiment.num_seeds)]
-    )
-    top = curves[..., num_before // 2 : num_before].mean((1, 2), keepdims=True)
-    normal = (curves - floor) / (top - floor)
-    num = (normal.shape[-1] // WINDOW) * WINDOW
-    windows = normal[..., :num].reshape(*normal.shape[:2], -1, WINDOW).mean(-1)
-    return {
-        "decay": decay,
-        "flipped_at": num_before,
-        "window": WINDOW,
-        "quality": [mean_estimate(windows[..., w], 0.95) for w in range(windows.shape[-1])],
-    }
+    def untold(learner: AbstractLearner, params: Any) -> Float[np.ndarray, "K L"]:
+        return np.asarray(qualities(learner, params, params, None))
+
+    floor = untold(RandomLearner.for_spec(env.spec), None).mean()
+
+    def windows(curves: Float[np.ndarray, "S K L"]) -> list[dict[str, float]]:
+        top = curves[..., num_before // 2 : num_before].mean((1, 2), keepdims=True)
+        normal = (curves - floor) / (top - floor)
+        num = (normal.shape[-1] // WINDOW) * WINDOW
+        means = normal[..., :num].reshape(*normal.shape[:2], -1, WINDOW).mean(-1)
+        return [mean_estimate(means[..., w], 0.95) for w in range(means.shape[-1])]
+
+    told = np.asarray(qualities(OraclePlanner(env, experiment.algorithm.acting.planner), tasks, turned, 0))
+    found = {"oracle planner, which is told": windows(told[None])}
+    for agent, options in AGENTS.items():
+        learner = with_options(experiment.algorithm, {"inner": options}).learner
+        seeds = [untold(learner, params_of_seed(params, seed)) for seed in range(experiment.num_seeds)]
+        found[agent] = windows(np.stack(seeds))
+    return [
+        {"agent": agent, "flipped_at": num_before, "window": WINDOW, "quality": quality}
+        for agent, quality in found.items()
+    ]
 
 
 def quality(trajectory: Any) -> Float[Array, " L"]:
@@ -174,9 +187,9 @@ def main(part: str, names: list[str]) -> None:
             found["probe"] = probe(experiment, state.meta.params)
             print(name, [round(column["value"], 2) for column in found["probe"]["by_parameter"]], flush=True)
         else:
-            found["flip"] = [flip(experiment, state.meta.params, decay) for decay in DECAYS]
+            found["flip"] = flip(experiment, state.meta.params)
             for row in found["flip"]:
-                print(name, "decay", row["decay"], [round(q["value"], 2) for q in row["quality"]], flush=True)
+                print(name, row["agent"], [round(q["value"], 2) for q in row["quality"]], flush=True)
         results |= {"command": "python benchmarks/model_tasks.py probe|flip PRESET", "session": describe_session()}
         write_json(RESULTS, results)
 

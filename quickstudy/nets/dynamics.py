@@ -133,6 +133,14 @@ def transition_loss(model: InnerModel, scale: Scale, row: Transitions) -> tuple[
     return _missed(said, scale, row)
 
 
+def log_likelihood(model: InnerModel, scale: Scale, row: Transitions) -> Float[Array, ""]:
+    """Of one transition, in nats and normalised units, up to a constant that is the same for every model."""
+    said = model.predict(scale, row.obs, row.action, row.next_obs)
+    change, reward = _standardised(scale, row)
+    motion = _log_density(change, said.change, said.change_log_std).sum()
+    return motion + _log_density(reward, said.reward, said.reward_log_std) + _log_chance_of_ending(said, row)
+
+
 def rollout_loss(model: InnerModel, scale: Scale, rows: Transitions) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Of transitions ``[k]`` that follow each other: means of `transition_loss`, each from where the last was thought
     to lead.
@@ -184,18 +192,28 @@ def action_features(action: Action, num_actions: int | None) -> Float[Array, " A
 
 
 def _missed(said: Prediction, scale: Scale, row: Transitions) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    change = (row.next_obs - row.obs - scale.change_mean) / scale.change_std
-    reward = (row.reward - scale.reward_mean) / scale.reward_std
-    ended = 1.0 - row.discount
-    surprise = _gaussian(change, said.change, said.change_log_std).sum()
-    surprise += _gaussian(reward, said.reward, said.reward_log_std)
-    surprise += jax.nn.softplus(said.end) - ended * said.end
+    change, reward = _standardised(scale, row)
+    surprise = _counted(change, said.change, said.change_log_std).sum()
+    surprise += _counted(reward, said.reward, said.reward_log_std)
+    surprise -= _log_chance_of_ending(said, row)
     return surprise, jnp.mean(jnp.square(change - said.change))
 
 
-def _gaussian(target: Array, mean: Array, log_std: Array) -> Array:
-    likelihood = 0.5 * jnp.square(target - mean) * jnp.exp(-2 * log_std) + log_std
-    return jax.lax.stop_gradient(jnp.exp(log_std)) * likelihood
+def _standardised(scale: Scale, row: Transitions) -> tuple[Float[Array, " F"], Float[Array, ""]]:
+    change = (row.next_obs - row.obs - scale.change_mean) / scale.change_std
+    return change, (row.reward - scale.reward_mean) / scale.reward_std
+
+
+def _counted(target: Array, mean: Array, log_std: Array) -> Array:
+    return -jax.lax.stop_gradient(jnp.exp(log_std)) * _log_density(target, mean, log_std)
+
+
+def _log_density(target: Array, mean: Array, log_std: Array) -> Array:
+    return -0.5 * jnp.square(target - mean) * jnp.exp(-2 * log_std) - log_std
+
+
+def _log_chance_of_ending(said: Prediction, row: Transitions) -> Float[Array, ""]:
+    return (1.0 - row.discount) * said.end - jax.nn.softplus(said.end)
 
 
 def _bounded(x: Array) -> Array:

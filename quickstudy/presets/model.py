@@ -18,7 +18,6 @@ class Planned:
         collecting: what differs from the defaults of how data are collected.
         num_test_tasks: held-out tasks in the evaluation, for each seed.
         width: units in a layer of the models.
-        num_members: models in the ensemble.
     """
 
     family: str
@@ -28,7 +27,6 @@ class Planned:
     collecting: dict[str, Any] = field(default_factory=dict)
     num_test_tasks: int = 256
     width: int = 32
-    num_members: int = 3
 
 
 PLANNED = {
@@ -42,7 +40,6 @@ PLANNED = {
         600,
         {"train_length": 125},
         16,
-        num_members=1,
     ),
     "pendulum": Planned(
         "pendulum", {"horizon": 20, "num_iterations": 1, "correlation": 0.7}, 14, 600, {"train_length": 100}, 24
@@ -54,7 +51,6 @@ PLANNED = {
         600,
         {"train_length": 150, "epsilon": 0.5, "hold": 20},
         8,
-        num_members=1,
     ),
     "reacher": Planned(
         "reacher",
@@ -63,7 +59,6 @@ PLANNED = {
         600,
         num_test_tasks=96,
         width=64,
-        num_members=1,
     ),
 }
 """By cell, a family and how long it is learned; ``short`` ones say how few steps are enough."""
@@ -81,7 +76,7 @@ def _by_model(cell: str, name: str) -> Preset:
     """A method that plans through a model, in a family, at the family's number of environment steps."""
     planned, (method, options) = PLANNED[cell], MODEL_METHODS[name]
     acting = {"planner": planned.planner, **planned.collecting}
-    network = {"width": planned.width, "num_members": planned.num_members}
+    network = {"width": planned.width}
     fitting = {"anneal_steps": planned.num_steps, "num_gradient_steps": planned.num_gradient_steps}
     return Preset(
         summary=f"{name} on {planned.family}: planning through a learned model",

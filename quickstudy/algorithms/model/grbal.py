@@ -96,6 +96,9 @@ class GrBAL(AbstractMetaAlgorithm):
     fitting: Fitting = Fitting(num_targets=16)
     """How the start is trained; its ``num_targets`` are K."""
 
+    def __check_init__(self):
+        self.acting.require_disagreement(self.network.num_members)
+
     @property
     def learner(self) -> PlanningLearner:
         """The inner loop with this method's hyperparameters."""

@@ -248,6 +248,14 @@ class Acting(eqx.Module):
         require_within("[0, inf)", self, "optimism", "train_length", "block_length", prefix="acting.")
         require_within("[0, 1]", self, "epsilon", prefix="acting.")
 
+    def require_disagreement(self, num_members: int) -> None:
+        """Raises InvalidArgument unless ``num_members`` models can disagree, or nothing asks whether they do."""
+        if self.optimism and num_members < 2:
+            raise InvalidArgument(
+                f"acting.optimism={self.optimism:g} is about models that disagree: network.num_members must be at "
+                f"least 2, got {num_members}"
+            )
+
     def learner(self, model: AbstractTaskModel) -> PlanningLearner:
         """What acts in a task."""
         return PlanningLearner(model, self.planner, self.optimism, self.ends_with_value)

@@ -17,10 +17,14 @@ stretch of a trial is the context D, other transitions D' of it are to be predic
 
     loss  =  mean_{d ∈ D'} −log p(d | H(c)),        c ~ q(c | D)
 
+A task may change while it lasts. Beside its models another task's are kept, which knows only what was seen since the
+transitions began to speak for it; once they do so by −log `hazard`, it takes over (`GeneratedModel.watched`).
+
 The idea is the article's that the project starts from; its parts: Rakelly et al. 2019, arXiv:1903.08254 (product of
 Gaussians), Harrison et al. 2018, arXiv:1807.08912 (evidence as linear equations), Beck et al. 2022, arXiv:2210.11348
-(Bias-HyperInit), Chua et al. 2018, arXiv:1805.12114 (probabilistic ensembles and planning), Lee et al. 2020,
-arXiv:2005.06800 (dynamics given a context), Williams et al. 2017 (MPPI).
+(Bias-HyperInit), Page 1954 and Harrison et al. 2020, arXiv:1912.08866 (tasks that change), Chua et al. 2018,
+arXiv:1805.12114 (probabilistic ensembles and planning), Lee et al. 2020, arXiv:2005.06800 (dynamics given a context),
+Williams et al. 2017 (MPPI).
 
 Differs from the paper:
 
@@ -69,13 +73,24 @@ from quickstudy.algorithms.model.parts import (
 from quickstudy.errors import InvalidArgument, require_counts, require_within, unknown
 from quickstudy.family import AbstractFamily
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
-from quickstudy.nets.dynamics import InnerModel, Scale, num_transition_numbers, rollout_loss, transition_numbers
+from quickstudy.nets.dynamics import (
+    InnerModel,
+    Scale,
+    log_likelihood,
+    num_transition_numbers,
+    rollout_loss,
+    transition_numbers,
+)
 from quickstudy.nets.gaussian_product import Evidence, GaussianProductEncoder
 from quickstudy.nets.hyper import LowRankHypernetwork
 from quickstudy.types import Budgets, Info, Spec, Trajectory, Transitions, Trial
 
 POLICY_SHARE = 0.5
 """Share of the actions of meta-training that are the policy's, where one is learned."""
+
+
+DOUBT_OF_ONE = 4.0
+"""Nats that one transition can say for or against a change: models are surest of themselves where they err most."""
 
 
 class MetaModel(AbstractMetaModel):
@@ -104,9 +119,19 @@ class MetaModel(AbstractMetaModel):
 
 
 class Known(NamedTuple):
-    """The evidence for the code, each member's draw in units of the posterior's width, and latest transitions."""
+    """What is known of a task.
+
+    Attributes:
+        evidence: for the code.
+        later: for the code of another task, should this one have changed: only that since it may have.
+        doubt: by how much, in nats, transitions since then speak for the other task; never below 0.
+        draws: each member's code, in units of the posterior's width.
+        memory: latest transitions.
+    """
 
     evidence: Evidence
+    later: Evidence
+    doubt: Float[Array, ""]
     draws: Float[Array, "E C"]
     memory: Memory
 
@@ -118,30 +143,56 @@ class GeneratedModel(AbstractTaskModel[MetaModel, Known]):
     """False for the un-adapted model: the code is drawn from the prior, in training too, and nothing is corrected."""
     decay: float = 0.98
     """What evidence is worth a step later. Below 1 there is never more of it than in training, and tasks may change."""
+    hazard: float = 1e-4
+    """Chance, before any data, that the task changes at a step. 0 where tasks never change."""
     correction: Correction = Correction()
     """Gradient steps from what was generated."""
 
     def __check_init__(self):
         require_within("(0, 1]", self, "decay", prefix="inner.")
+        require_within("[0, 1)", self, "hazard", prefix="inner.")
 
     def init(self, params: ModelParams[MetaModel], *, key: Key[Array, ""]) -> TaskState:
         """Codes drawn from the prior."""
         draws = jax.random.normal(key, params.meta.codes_shape)
         memory = memory_for(params.meta.base, params.scale, self.correction.capacity)
-        return TaskState(params.meta.generate(draws), Known(Evidence.none(draws.shape[1]), draws, memory))
+        nothing = Evidence.none(draws.shape[1])
+        return TaskState(params.meta.generate(draws), Known(nothing, nothing, jnp.zeros(()), draws, memory))
 
     def update(
         self, params: ModelParams[MetaModel], state: TaskState, trajectory: Trajectory
     ) -> tuple[TaskState, Info]:
-        """Multiply the block's factors in, generate, correct."""
+        """Multiply the block's factors in, generate, correct; begin anew where the task has changed."""
         if not self.adapts:
             return state, {"width": jnp.ones(())}
-        memory, new = remember_latest(state.known.memory, trajectory), transitions_of(trajectory)
-        faded = state.known.evidence.times(self.decay ** trajectory.reward.shape[0])
-        evidence = faded.plus(params.meta.evidence(params.scale, new))
-        generated = params.meta.generate(evidence.drawn(state.known.draws))
+        new = transitions_of(trajectory)
+        known = self.watched(params, state, new) if self.hazard else state.known
+        told, worth = params.meta.evidence(params.scale, new), self.decay ** trajectory.reward.shape[0]
+        evidence, later = (old.times(worth).plus(told) for old in (known.evidence, known.later))
+        memory = remember_latest(known.memory, trajectory)
+        generated = params.meta.generate(evidence.drawn(known.draws))
         ensemble = self.correction(generated, params.scale, memory.transitions)
-        return TaskState(ensemble, Known(evidence, state.known.draws, memory)), {"width": width_of(evidence)}
+        known = known._replace(evidence=evidence, later=later, memory=memory)
+        return TaskState(ensemble, known), {"width": width_of(evidence)}
+
+    def watched(self, params: ModelParams[MetaModel], state: TaskState, new: Transitions) -> Known:
+        """What is known once the transitions ``[R]`` have shown whether the task is still the same.
+
+        They are predicted by the models of the task, and by those of another one that began when doubt did: the
+        test of Page, in which the second task is learned as it goes.
+        """
+        known, limit = state.known, DOUBT_OF_ONE
+        other = params.meta.generate(known.later.drawn(known.draws))
+        said = [mean_log_likelihood(models, params.scale, new) for models in (state.ensemble, other)]
+        doubt = known.doubt + new.weight @ jnp.clip(said[1] - said[0], -limit, limit)
+        same, changed = doubt <= 0, doubt > -math.log(self.hazard)
+        nothing = Evidence.none(known.draws.shape[1])
+        pick = lambda which, yes, no: jax.tree.map(lambda a, b: jnp.where(which, a, b), yes, no)
+        return known._replace(
+            evidence=pick(changed, known.later, known.evidence),
+            later=pick(same | changed, nothing, known.later),
+            doubt=jnp.where(same | changed, 0.0, doubt),
+        )
 
     def code(self, known: Known) -> Float[Array, " C"]:
         """The posterior's mean."""
@@ -155,6 +206,12 @@ class GeneratedModel(AbstractTaskModel[MetaModel, Known]):
         return TaskBehaviour(
             lambda obs: learned.action(scale, obs, known), lambda obs: learned.value(scale, obs, known)
         )
+
+
+def mean_log_likelihood(ensemble: InnerModel, scale: Scale, rows: Transitions) -> Float[Array, " R"]:
+    """Of the transitions ``[R]``, averaged over the models ``[E]``."""
+    of_one = lambda model: jax.vmap(lambda row: log_likelihood(model, scale, row))(rows)
+    return eqx.filter_vmap(of_one)(ensemble).mean(axis=0)
 
 
 def width_of(evidence: Evidence) -> Float[Array, ""]:
@@ -175,9 +232,9 @@ class MML(AbstractMetaAlgorithm):
     """The inner models."""
     code_size: int = 8
     """C, numbers in the code of a task."""
-    encoder_width: int = 32
+    encoder_width: int = 64
     """Units in a layer of the encoder."""
-    factor_rank: int = 4
+    factor_rank: int = 8
     """k, combinations of these numbers that a transition tells of."""
     hyper_width: int = 32
     """Units between a code and the weights."""
@@ -190,7 +247,7 @@ class MML(AbstractMetaAlgorithm):
     fitting: Fitting = Fitting()
     """How the meta-model is trained."""
     num_context: int = 48
-    """Longest stretch of a trial that is a context in training; lengths are uniform in their logarithm."""
+    """Longest stretch of a trial that is a context in training; lengths are uniform."""
     num_ahead: int = 1
     """k, steps from a true state over which predictions are made from predicted ones, in training."""
     imagination: Imagination = Imagination()
@@ -201,6 +258,7 @@ class MML(AbstractMetaAlgorithm):
     def __check_init__(self):
         sizes = ("code_size", "encoder_width", "factor_rank", "hyper_width", "rank", "num_context", "num_ahead")
         require_counts(self, *sizes)
+        self.acting.require_disagreement(self.network.num_members)
         if self.fitting.num_targets % self.num_ahead:
             raise InvalidArgument(
                 f"num_ahead={self.num_ahead} must divide the fitting.num_targets={self.fitting.num_targets} "
@@ -272,8 +330,8 @@ class MML(AbstractMetaAlgorithm):
 
 
 def random_context(data: Transitions, longest: int, *, key: Key[Array, ""]) -> Transitions:
-    """A `random_stretch` of none to ``longest`` transitions, their number uniform in its logarithm."""
+    """A `random_stretch` of none to ``longest`` transitions, their number uniform."""
     k_stretch, k_length = jax.random.split(key)
     stretch = random_stretch(data, longest, key=k_stretch)
-    length = jnp.floor(jnp.exp(jax.random.uniform(k_length, maxval=math.log(longest + 2.0)))) - 1.0
+    length = jax.random.randint(k_length, (), 0, longest + 1)
     return stretch._replace(weight=stretch.weight * (jnp.arange(longest) < length))

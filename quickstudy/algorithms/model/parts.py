@@ -37,7 +37,7 @@ class ModelNetwork(eqx.Module):
     """Units in a hidden layer."""
     depth: int = 2
     """Hidden layers of each of the two networks of a model."""
-    num_members: int = 3
+    num_members: int = 1
     """E, models in the ensemble."""
 
     def __check_init__(self):

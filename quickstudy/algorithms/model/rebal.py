@@ -4,7 +4,7 @@
 reads the task's transitions, and the model reads what it remembers::
 
     h_t   =  GRU(h_{t−1}, d_t)
-    loss  =  mean_t −log p(d_{t+1} | h_t)
+    loss  =  mean_t −log p(d_{t+1} | h_t),     over some t of a trial
 
 The agent plans through the model with the memory as it stands: W h is a bias of each network's first layer.
 
@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from quickstudy.algorithms.memory import transitions_of
+from quickstudy.algorithms.memory import filled_rows, transitions_of
 from quickstudy.algorithms.model.learner import (
     AbstractMetaModel,
     AbstractTaskModel,
@@ -37,6 +37,7 @@ from quickstudy.family import AbstractFamily
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
 from quickstudy.nets.dynamics import InnerModel, Scale, num_transition_numbers, transition_numbers
 from quickstudy.nets.init import deviating_linear, drawn
+from quickstudy.nets.recurrent import AbstractCell, make_cell
 from quickstudy.types import Budgets, Info, Spec, Trajectory, Transitions, Trial
 
 
@@ -44,13 +45,13 @@ class RememberingModel(AbstractMetaModel):
     """A memory of transitions, and models ``[E]`` that read it."""
 
     base: InnerModel
-    cell: eqx.nn.GRUCell
+    cell: AbstractCell
     motion_bias: eqx.nn.Linear
     outcome_bias: eqx.nn.Linear
 
     def read(self, scale: Scale, memory: Float[Array, " H"], row: Transitions) -> Float[Array, " H"]:
         """The memory after one more transition; one whose weight is 0 changes nothing."""
-        after = self.cell(transition_numbers(scale, row, self.base.num_actions), memory)
+        after = self.cell.advance(memory, transition_numbers(scale, row, self.base.num_actions))
         return jnp.where(row.weight > 0, after, memory)
 
     def ensemble(self, memory: Float[Array, " H"]) -> InnerModel:
@@ -68,7 +69,7 @@ class RecurrentModel(AbstractTaskModel[RememberingModel, Float[Array, " H"]]):
     def init(self, params: ModelParams[RememberingModel], *, key: Key[Array, ""]) -> TaskState:
         """Nothing is remembered."""
         del key
-        memory = jnp.zeros(params.meta.cell.hidden_size)
+        memory = params.meta.cell.initial()
         return TaskState(params.meta.ensemble(memory), memory)
 
     def update(
@@ -94,10 +95,11 @@ class ReBAL(AbstractMetaAlgorithm):
     acting: Acting = Acting()
     """How the agent acts."""
     fitting: Fitting = Fitting()
-    """How the model is trained; every transition of a trial is a target, and ``num_targets`` is not used."""
+    """How the model is trained."""
 
     def __check_init__(self):
         require_counts(self, "memory_width")
+        self.acting.require_disagreement(self.network.num_members)
 
     @property
     def learner(self) -> PlanningLearner:
@@ -112,7 +114,7 @@ class ReBAL(AbstractMetaAlgorithm):
     def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
         """A fresh memory and models, and no trials."""
         k_base, k_cell, k_biases = jax.random.split(key, 3)
-        cell = eqx.nn.GRUCell(num_transition_numbers(spec), self.memory_width, key=k_cell)
+        cell = make_cell("gru", num_transition_numbers(spec), self.memory_width, key=k_cell)
         layer = deviating_linear(self.memory_width, self.network.width, scale=1.0)
         read = lambda k: drawn((layer, layer), key=k)
         motion_bias, outcome_bias = eqx.filter_vmap(read)(jax.random.split(k_biases, self.network.num_members))
@@ -127,17 +129,16 @@ class ReBAL(AbstractMetaAlgorithm):
     def task_loss(
         self, meta: RememberingModel, scale: Scale, data: Transitions, key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], Info]:
-        """How badly every transition of a trial is predicted by what is remembered of those before it."""
-        del key
+        """How badly transitions of a trial are predicted by what is remembered of those before them."""
         step = lambda memory, row: (meta.read(scale, memory, row), memory)
-        _, before = jax.lax.scan(step, jnp.zeros(self.memory_width), data)
+        _, before = jax.lax.scan(step, meta.cell.initial(), data)
 
         def one(memory: Float[Array, " H"], row: Transitions) -> tuple[Float[Array, ""], Float[Array, ""]]:
             return ensemble_loss(meta.ensemble(memory), scale, jax.tree.map(lambda x: x[None], row))
 
-        surprise, error = jax.vmap(one)(before, data)
-        weight = data.weight / data.weight.sum()
-        surprise, error = weight @ surprise / self.network.num_members, weight @ error
+        rows = filled_rows(data, self.fitting.num_targets, key=key)
+        surprise, error = jax.vmap(one)(*jax.tree.map(lambda x: x[rows], (before, data)))
+        surprise, error = surprise.mean() / self.network.num_members, error.mean()
         return surprise, {"surprise": surprise, "error": error}
 
     def budgets(self, family: AbstractFamily) -> Budgets:

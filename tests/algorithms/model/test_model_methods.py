@@ -10,8 +10,14 @@ import pytest
 
 from quickstudy.algorithms.memory import transitions_of
 from quickstudy.algorithms.model.grbal import AdaptedModel, GrBAL
-from quickstudy.algorithms.model.learner import Acting
-from quickstudy.algorithms.model.mml import MML, GeneratedModel, random_context
+from quickstudy.algorithms.model.learner import Acting, TaskState
+from quickstudy.algorithms.model.mml import (
+    DOUBT_OF_ONE,
+    MML,
+    GeneratedModel,
+    mean_log_likelihood,
+    random_context,
+)
 from quickstudy.algorithms.model.parts import (
     Correction,
     Fitting,
@@ -33,7 +39,7 @@ FAMILY = RotatedPointNavigation()
 NETWORK = ModelNetwork(width=6, depth=1, num_members=2)
 FITTING = Fitting(num_gradient_steps=2, batch_size=4, num_targets=6, capacity=20, num_trials=16)
 ACTING = Acting(Planner(horizon=2, num_candidates=4, num_elites=2), train_candidates=4)
-INNER = GeneratedModel(decay=1.0)
+INNER = GeneratedModel(decay=1.0, hazard=0.0)
 METHOD = MML(
     NETWORK,
     code_size=3,
@@ -136,6 +142,45 @@ def test_evidence_that_fades_is_worth_less():
     np.testing.assert_allclose(state.known.evidence.precision, factors.precision * (1 + 0.5**5), rtol=1e-5)
 
 
+def test_a_task_whose_models_predict_no_worse_keeps_its_evidence():
+    params, trajectory = METHOD.init(FAMILY.env.spec, key=jax.random.key(0)).params, _trajectory()
+    factors = params.meta.evidence(params.scale, transitions_of(trajectory))
+    model = GeneratedModel(decay=1.0)
+    state = _init(model, params)
+    for _ in range(3):
+        state, _ = _update(model, params, state, trajectory)
+    assert float(state.known.doubt) == 0.0
+    np.testing.assert_allclose(state.known.evidence.precision, 3 * factors.precision, rtol=1e-5)
+
+
+def test_a_task_that_has_changed_begins_anew():
+    params, trajectory = _params(), _trajectory()
+    model = GeneratedModel(decay=1.0, hazard=0.01)
+    factors = params.meta.evidence(params.scale, transitions_of(trajectory))
+    start = _init(model, params)
+    sure = Evidence(1e8 * jnp.eye(3), jnp.full(3, 1e9))  # a code that is far from what the transitions say
+    wrong = params.meta.generate(sure.drawn(start.known.draws))
+    state = TaskState(wrong, start.known._replace(evidence=sure))
+    said = [mean_log_likelihood(e, params.scale, transitions_of(trajectory)) for e in (wrong, start.ensemble)]
+    assert np.all(said[0] + 1.0 < said[1])  # the transitions are far less likely so
+    state, _ = _update(model, params, state, trajectory)
+    np.testing.assert_allclose(state.known.evidence.precision, factors.precision, rtol=1e-4)
+    assert float(state.known.doubt) == 0.0
+
+
+def test_doubt_grows_by_no_more_than_a_transition_may_say_and_evidence_is_collected_meanwhile():
+    params, trajectory = _params(), _trajectory(length=2)
+    model = GeneratedModel(decay=1.0, hazard=1e-6)
+    factors = params.meta.evidence(params.scale, transitions_of(trajectory))
+    start = _init(model, params)
+    sure = Evidence(1e8 * jnp.eye(3), jnp.full(3, 1e9))
+    wrong = params.meta.generate(sure.drawn(start.known.draws))
+    state, _ = _update(model, params, TaskState(wrong, start.known._replace(evidence=sure)), trajectory)
+    assert 0.0 < float(state.known.doubt) <= 2 * DOUBT_OF_ONE
+    np.testing.assert_allclose(state.known.later.precision, factors.precision, rtol=1e-4)
+    np.testing.assert_allclose(state.known.evidence.weighted, sure.weighted, rtol=1e-4)
+
+
 def test_the_un_adapted_model_does_not_change():
     params, model = _params(), GeneratedModel(adapts=False)
     start = _init(model, params)
@@ -204,7 +249,8 @@ def test_rebal_predicts_from_the_past_alone():
     method = ReBAL(NETWORK, 4, ACTING, FITTING)
     params, rows = _params(method), transitions_of(_trajectory(method))
     last = lambda data: method.task_loss(params.meta, params.scale, data, jax.random.key(0))[1]["error"]
-    first_only = rows._replace(weight=rows.weight.at[1:].set(0.0))
+    first_last = jax.tree.map(lambda x: jnp.roll(x, -1, axis=0), rows)
+    first_only = first_last._replace(weight=first_last.weight.at[:-1].set(0.0))
     alone = ensemble_loss(params.meta.ensemble(jnp.zeros(4)), params.scale, jax.tree.map(lambda x: x[:1], rows))[1]
     np.testing.assert_allclose(last(first_only), alone, rtol=1e-5)
 
@@ -268,6 +314,7 @@ def test_trials_of_training_may_be_shorter():
         (lambda: MML(factor_rank=0), "factor_rank must be a whole number of at least 1, got 0"),
         (lambda: Correction(num_steps=-1), "correction.num_steps must be at least 0, got -1"),
         (lambda: GeneratedModel(decay=0.0), r"inner.decay must lie in \(0, 1\], got 0.0"),
+        (lambda: GeneratedModel(hazard=1.0), r"inner.hazard must lie in \[0, 1\), got 1.0"),
         (lambda: Acting(epsilon=1.5), r"acting.epsilon must lie in \[0, 1\], got 1.5"),
         (lambda: Fitting(learning_rate=0.0), "fitting.learning_rate must be positive, got 0.0"),
         (lambda: MML(code_size=0), "code_size must be a whole number of at least 1, got 0"),
