@@ -179,17 +179,17 @@ def quality(trajectory: Any) -> Float[Array, " L"]:
 
 
 def main(part: str, names: list[str]) -> None:
-    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"presets": {}}
     for name in names:
         experiment, state = load(RunDirectory.open(Path("runs") / name))
-        found = results["presets"].setdefault(name, {})
         if part == "probe":
-            found["probe"] = probe(experiment, state.meta.params)
-            print(name, [round(column["value"], 2) for column in found["probe"]["by_parameter"]], flush=True)
+            found = probe(experiment, state.meta.params)
+            print(name, [round(column["value"], 2) for column in found["by_parameter"]], flush=True)
         else:
-            found["flip"] = flip(experiment, state.meta.params)
-            for row in found["flip"]:
+            found = flip(experiment, state.meta.params)
+            for row in found:
                 print(name, row["agent"], [round(q["value"], 2) for q in row["quality"]], flush=True)
+        results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"presets": {}}
+        results["presets"].setdefault(name, {})[part] = found
         results |= {"command": "python benchmarks/model_tasks.py probe|flip PRESET", "session": describe_session()}
         write_json(RESULTS, results)
 

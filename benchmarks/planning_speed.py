@@ -27,7 +27,7 @@ from quickstudy.run_directory import describe_session, write_json
 from quickstudy.trial import first_timestep
 
 RESULTS = Path(__file__).parent / "results" / "planning_speed.json"
-PLANS = ((256, 20, 3), (256, 20, 1), (16, 20, 3), (64, 20, 3), (1024, 20, 3), (256, 5, 3), (256, 80, 3))
+PLANS = ((256, 20, 1), (256, 20, 3), (16, 20, 1), (64, 20, 1), (1024, 20, 1), (256, 5, 1), (256, 80, 1))
 """Candidates, horizons, and models in the ensemble; the first is the one that others are read against."""
 FAMILY = CartPole()
 

@@ -40,3 +40,9 @@ DUAN = "Duan et al. 2016, arXiv:1611.02779"
 MDP_10_VALUES = {"random": 100.1, "PSRL": 138.1, "BEB": 150.2, "RL²": 156.2, "BEB replanned (exact)": 162.8}
 
 GRID_VALUES = {"posterior sampling (exact)": 32.32, "optimum (exact)": 37.21, "goal known (exact)": 44.29}
+
+
+def merged(options: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """``options`` with ``changes``, which may replace single entries of dictionaries in it."""
+    nested = lambda name, value: isinstance(value, dict) and isinstance(options.get(name), dict)
+    return options | {name: merged(options[name], x) if nested(name, x) else x for name, x in changes.items()}

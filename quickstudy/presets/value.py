@@ -1,20 +1,32 @@
 """Methods that learn action values: MKTN with its ablations, and what it is measured against."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from quickstudy.presets.base import DUAN, GRID_VALUES, MDP_10_VALUES, Preset
+from quickstudy.presets.base import DUAN, GRID_VALUES, MDP_10_VALUES, Preset, merged
 
-MKTN_ABLATIONS: dict[str, dict[str, Any]] = {
+HALVES: dict[str, dict[str, Any]] = {
     "knowledge-only": {"inner": {"head": False}},
     "random-features": {"features": "random"},
+}
+"""What each leaves of MKTN's two parts, by name."""
+
+MKTN_ABLATIONS: dict[str, dict[str, Any]] = {
     "isotropic-prior": {"prior": "isotropic"},
     "no-guidance": {"inner": {"guidance": 0.01}},
     "gradient": {"inner": {"form": "gradient"}},
     "block-5": {"inner": {"block_length": 5}},
     "block-episode": {"inner": {"block_length": 0}},
 }
-"""What each takes away from MKTN, by name."""
+"""What else may be taken away from MKTN, or changed, by name."""
+
+
+def with_parts(name: str, whole: Preset, ablations: dict[str, dict[str, Any]]) -> dict[str, Preset]:
+    """A preset of MKTN, and with what each of ``ablations`` changes of it, by name."""
+    part = lambda what, changes: replace(
+        whole, summary=f"{whole.summary}; ablation: {what}", method_options=merged(whole.method_options, changes)
+    )
+    return {name: whole} | {f"{name}-{what}": part(what, changes) for what, changes in ablations.items()}
 
 
 CART_POLE_DQN: dict[str, Any] = {
@@ -71,9 +83,10 @@ class Valued:
         )
 
     def beside(self, cell: str) -> dict[str, Preset]:
-        """MKTN and what it is measured against, by name; DQN that is fine-tuned at as many environment steps."""
+        """MKTN, its halves and what else it is measured against; fine-tuned DQN takes as many environment steps."""
+        mktn = self.preset("mktn", "knowledge of all tasks, and a head for each", self.mktn)
         return {
-            f"{cell}-mktn": self.preset("mktn", "knowledge of all tasks, and a head for each", self.mktn),
+            **with_parts(f"{cell}-mktn", mktn, HALVES),
             f"{cell}-fine-tuned-dqn": self.preset(
                 "fine-tuned-dqn",
                 "one network for all tasks, then in each",
@@ -183,27 +196,29 @@ VALUED = {
 }
 """By cell, families with few actions."""
 
-VALUE = {
-    **{name: preset for cell, valued in VALUED.items() for name, preset in valued.beside(cell).items()},
-    **{
-        f"grid-mktn-{name}": VALUED["grid"].preset("mktn", name, VALUED["grid"].mktn | options)
-        for name, options in MKTN_ABLATIONS.items()
+POINT = Preset(
+    summary="MKTN on MAML's point navigation, 4 episodes of at most 100 steps",
+    method="mktn",
+    family="point-navigation",
+    num_steps=80,
+    num_tasks=32,
+    num_test_tasks=512,
+    method_options={
+        "anneal_steps": 80,
+        "trial_factor": 1,
+        "train_block_length": 5,
+        "epsilon": 0.5,
+        "num_gradient_steps": 300,
+        "lesson_rows": 64,
+        "inner": {"block_length": 5, "capacity": 400, "noise": 0.02, "spread": 0.3},
     },
-    "point-mktn": Preset(
-        summary="MKTN on MAML's point navigation, 4 episodes of at most 100 steps",
-        method="mktn",
-        family="point-navigation",
-        num_steps=80,
-        num_tasks=32,
-        num_test_tasks=512,
-        method_options={
-            "anneal_steps": 80,
-            "trial_factor": 1,
-            "train_block_length": 5,
-            "epsilon": 0.5,
-            "num_gradient_steps": 300,
-            "lesson_rows": 64,
-            "inner": {"block_length": 5, "capacity": 400, "noise": 0.02, "spread": 0.3},
-        },
-    ),
-}
+)
+"""MKTN where actions are continuous."""
+
+OF_FAMILIES = {name: preset for cell, valued in VALUED.items() for name, preset in valued.beside(cell).items()}
+
+VALUE = (
+    OF_FAMILIES
+    | with_parts("grid-mktn", OF_FAMILIES["grid-mktn"], MKTN_ABLATIONS)
+    | with_parts("point-mktn", POINT, HALVES)
+)

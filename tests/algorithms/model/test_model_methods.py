@@ -286,7 +286,7 @@ def test_contexts_have_lengths_from_none_to_the_longest():
     keys = jax.random.split(jax.random.key(0), 400)
     lengths = jax.vmap(lambda k: random_context(_numbered(8), 6, key=k).weight.sum())(keys)
     assert set(np.asarray(lengths).tolist()) == {0, 1, 2, 3, 4, 5, 6}
-    np.testing.assert_allclose((lengths == 0).mean(), np.log(2) / np.log(8), atol=0.08)
+    np.testing.assert_allclose((lengths == 0).mean(), 1 / 7, atol=0.06)
 
 
 def test_a_model_that_diverges_acts_at_random_and_is_counted():
@@ -317,6 +317,10 @@ def test_trials_of_training_may_be_shorter():
         (lambda: GeneratedModel(hazard=1.0), r"inner.hazard must lie in \[0, 1\), got 1.0"),
         (lambda: Acting(epsilon=1.5), r"acting.epsilon must lie in \[0, 1\], got 1.5"),
         (lambda: Fitting(learning_rate=0.0), "fitting.learning_rate must be positive, got 0.0"),
+        *(
+            (lambda m=m: m(acting=Acting(optimism=0.5)), "acting.optimism=0.5 .* network.num_members .* 2, got 1")
+            for m in (MML, GrBAL, ReBAL)
+        ),
         (lambda: MML(code_size=0), "code_size must be a whole number of at least 1, got 0"),
     ],
 )
