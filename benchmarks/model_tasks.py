@@ -69,7 +69,24 @@ def pendulum_numbers(task: Any) -> Float[Array, " 2"]:
     return jnp.stack([task.gravity / task.length, task.torque / (task.mass * jnp.square(task.length))])
 
 
-TOGETHER: dict[str, Callable[[Any], Float[Array, " P"]]] = {"pendulum": pendulum_numbers}
+def cart_pole_numbers(task: Any) -> Float[Array, " 5"]:
+    """Of the motor, of the pole's swing on the cart, the length, and of both frictions."""
+    mass, moment = task.cart_mass + task.pole_mass, task.pole_mass * task.half_length
+    frictions = (task.cart_friction / mass, task.hinge_friction / moment)
+    return jnp.stack([task.force / mass, moment / mass, task.half_length, *frictions])
+
+
+def reacher_numbers(task: Any) -> Float[Array, " 6"]:
+    """The upper link's mass, damping and the wiring, each in units of the lower link's mass."""
+    return jnp.concatenate([jnp.stack([task.upper_mass, task.damping]), task.wiring.ravel()]) / task.lower_mass
+
+
+TOGETHER: dict[str, Callable[[Any], Float[Array, " P"]]] = {
+    "pendulum": pendulum_numbers,
+    "cart-pole": cart_pole_numbers,
+    "cart-pole-swing-up": cart_pole_numbers,
+    "reacher": reacher_numbers,
+}
 """By family, the numbers that its motion depends on."""
 
 

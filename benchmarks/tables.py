@@ -12,6 +12,7 @@ a page is out of date. A block is what stands between ``<!-- results:NAME -->`` 
     FAMILY/yardsticks
     NAME/updates     of a family or a method: returns after 0, 1, 2, … updates, for methods that learn from rollouts
     FAMILY/episodes  returns by episode, beside the planner that holds the true dynamics
+    mml-beside       of the first two episodes, one family a row: MML, and what it is measured against
     FAMILY/physics   what it is worth to know the physics, as benchmarks/knowing_physics.py measured it
     FAMILY/steps     returns after so many steps in a task, as benchmarks/steps_in_task.py measured them
     model-tasks      what benchmarks/model_tasks.py measured
@@ -211,6 +212,27 @@ def episodes_table(results: Sequence[Result]) -> str:
     return table(header, rows)
 
 
+def beside_mml_table(results: Sequence[Result]) -> str:
+    """MML and what it is measured against, one family a row: `quality` of the first two episodes."""
+    by_name = {result["preset"]: result for result in results}
+    cells = [name.removesuffix("-mml") for name in by_name if name.endswith("-mml")]
+    if not cells:
+        return UNMEASURED.format(script="presets.py")
+
+    def first_two(cell: str, method: str, split: str = "evaluation") -> str:
+        result = by_name.get(f"{cell}-{method}", {})
+        return ", ".join(f"{x:.2f}" for x in quality(result.get(split))) or MISSING
+
+    others = ("mml-unadapted", "grbal", "rebal", "rl2")
+    rows = [
+        [f"`{cell}-mml`", first_two(cell, "mml"), first_two(cell, "mml", "out_of_distribution")]
+        + [first_two(cell, other) for other in others]
+        for cell in cells
+    ]
+    header = ["preset", "episodes 1, 2", "out of distribution", "un-adapted", "GrBAL", "ReBAL", "RL²"]
+    return table(header, rows)
+
+
 def blocks(results: Sequence[Result], directory: Path) -> Callable[[str], str]:
     """What belongs into the block of a name; ``directory`` holds the stored results."""
     trials = [result for result in results if not learns_from_rollouts(result)]
@@ -238,6 +260,8 @@ def blocks(results: Sequence[Result], directory: Path) -> Callable[[str], str]:
             return preset_table(trials, SUMMARY if name == "summary" else ALL)
         if name == "yardsticks":
             return yardstick_table(trials)
+        if name == "mml-beside":
+            return beside_mml_table(trials)
         subject, _, part = name.partition("/")
         belongs = lambda r: subject in (r["evaluation"]["family"], r["evaluation"]["method"])
         if part == "updates":
