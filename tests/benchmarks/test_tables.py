@@ -136,6 +136,25 @@ def test_returns_after_updates_have_a_table_of_their_own_with_the_best_first(tab
         assert [cells(line)[0] for line in content(name).splitlines()[2:]] == ["`grid`"]
 
 
+def planned(preset: str, *returns: float) -> dict[str, Any]:
+    """A stored result beside a random policy that earns −10 an episode and an oracle planner that earns 0."""
+    references = [
+        {"name": name, "per_episode": [value, value], "total": 2 * value, "standard_error": 0.1}
+        for name, value in (("random", -10.0), ("oracle planner", 0.0))
+    ]
+    stored = result(preset, yardsticks=references)
+    stored["evaluation"]["adapted"]["per_episode"] = {"mean": [both(x, 0.5)["mean"] for x in returns]}
+    return stored
+
+
+def test_mml_stands_beside_what_it_is_measured_against(tables: ModuleType):
+    mml, grbal = planned("arm-mml", -2.0, -0.1), planned("arm-grbal", -4.0, -3.0)
+    mml["out_of_distribution"] = planned("arm-mml", -5.0, -2.5)["evaluation"]
+    content = tables.blocks([mml, grbal, result()], Path("nowhere"))("mml-beside")
+    (row,) = content.splitlines()[2:]
+    assert cells(row) == ["`arm-mml`", "0.80, 0.99", "0.50, 0.75", "–", "0.60, 0.70", "–", "–"]
+
+
 def test_the_gradient_speed_table_shows_speed_and_scaling(tables: ModuleType, tmp_path: Path):
     row = {"seconds_per_meta_update": 0.1, "env_steps_per_second": 800_000.0, "seconds_to_first_metric": 3.0}
     case = row | {"updates": 3, "tasks": 20, "remat": True, "peak_memory_gib": 1.25}
