@@ -16,7 +16,7 @@ def model_tasks_table(stored: Stored) -> str:
             [
                 f"`{name}`",
                 estimate(row["probe"]["r_squared"]),
-                ", ".join(f"{column['value']:.2f}" for column in row["probe"]["by_parameter"]),
+                ", ".join(f"{column['name']} {column['value']:.2f}" for column in row["probe"]["by_parameter"]),
             ]
             for name, row in found.items()
             if "probe" in row

@@ -69,6 +69,9 @@ def pendulum_numbers(task: Any) -> Float[Array, " 2"]:
     return jnp.stack([task.gravity / task.length, task.torque / (task.mass * jnp.square(task.length))])
 
 
+CART_POLE_NAMES = ("motor / m", "m_p l / m", "l", "μ_c / m", "μ_p / m_p l")
+
+
 def cart_pole_numbers(task: Any) -> Float[Array, " 5"]:
     """Of the motor, of the pole's swing on the cart, the length, and of both frictions."""
     mass, moment = task.cart_mass + task.pole_mass, task.pole_mass * task.half_length
@@ -81,19 +84,19 @@ def reacher_numbers(task: Any) -> Float[Array, " 6"]:
     return jnp.concatenate([jnp.stack([task.upper_mass, task.damping]), task.wiring.ravel()]) / task.lower_mass
 
 
-TOGETHER: dict[str, Callable[[Any], Float[Array, " P"]]] = {
-    "pendulum": pendulum_numbers,
-    "cart-pole": cart_pole_numbers,
-    "cart-pole-swing-up": cart_pole_numbers,
-    "reacher": reacher_numbers,
+TOGETHER: dict[str, tuple[tuple[str, ...], Callable[[Any], Float[Array, " P"]]]] = {
+    "pendulum": (("g / l", "motor / m l²"), pendulum_numbers),
+    "cart-pole": (CART_POLE_NAMES, cart_pole_numbers),
+    "cart-pole-swing-up": (CART_POLE_NAMES, cart_pole_numbers),
+    "reacher": (("m₁ / m₂", "d / m₂", "W₁₁ / m₂", "W₁₂ / m₂", "W₂₁ / m₂", "W₂₂ / m₂"), reacher_numbers),
 }
-"""By family, the numbers that its motion depends on."""
+"""By family, the numbers that its motion depends on, and what they are called."""
 
 
 def probe(experiment: Experiment, params: Any) -> dict[str, Any]:
     """R² by parameter, ``[S, P]``, and of all together."""
     family, learner = experiment.family_options, experiment.algorithm.learner
-    numbers = TOGETHER.get(experiment.family, family.task_features)
+    names, numbers = TOGETHER.get(experiment.family, (family.feature_names, family.task_features))
     length = experiment.budgets.test.block_length
     budget = Budget(family.episode_length // length, length)
     scores = []
@@ -112,7 +115,10 @@ def probe(experiment: Experiment, params: Any) -> dict[str, Any]:
     return {
         "episodes": 1,
         "r_squared": mean_estimate(by_parameter.mean(-1)[:, None], 0.95),
-        "by_parameter": [mean_estimate(column[:, None], 0.95) for column in by_parameter.T],
+        "by_parameter": [
+            {"name": name, **mean_estimate(column[:, None], 0.95)}
+            for name, column in zip(np.asarray(names)[varies], by_parameter.T, strict=True)
+        ],
     }
 
 
