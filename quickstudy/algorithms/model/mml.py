@@ -47,7 +47,7 @@ from typing import Literal, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from quickstudy.algorithms.memory import Memory, filled_rows, transitions_of
 from quickstudy.algorithms.model.imagination import Behaviour, Imagination
@@ -169,6 +169,7 @@ class GeneratedModel(AbstractTaskModel[MetaModel, Known]):
         known = self.watched(params, state, new) if self.hazard else state.known
         told, worth = params.meta.evidence(params.scale, new), self.decay ** trajectory.reward.shape[0]
         evidence, later = (old.times(worth).plus(told) for old in (known.evidence, known.later))
+        later = pick(known.doubt > 0, later, Evidence.none(told.weighted.size))
         memory = remember_latest(known.memory, trajectory)
         generated = params.meta.generate(evidence.drawn(known.draws))
         ensemble = self.correction(generated, params.scale, memory.transitions)
@@ -186,13 +187,8 @@ class GeneratedModel(AbstractTaskModel[MetaModel, Known]):
         said = [mean_log_likelihood(models, params.scale, new) for models in (state.ensemble, other)]
         doubt = known.doubt + new.weight @ jnp.clip(said[1] - said[0], -limit, limit)
         same, changed = doubt <= 0, doubt > -math.log(self.hazard)
-        nothing = Evidence.none(known.draws.shape[1])
-        pick = lambda which, yes, no: jax.tree.map(lambda a, b: jnp.where(which, a, b), yes, no)
-        return known._replace(
-            evidence=pick(changed, known.later, known.evidence),
-            later=pick(same | changed, nothing, known.later),
-            doubt=jnp.where(same | changed, 0.0, doubt),
-        )
+        evidence = pick(changed, known.later, known.evidence)
+        return known._replace(evidence=evidence, doubt=jnp.where(same | changed, 0.0, doubt))
 
     def code(self, known: Known) -> Float[Array, " C"]:
         """The posterior's mean."""
@@ -206,6 +202,11 @@ class GeneratedModel(AbstractTaskModel[MetaModel, Known]):
         return TaskBehaviour(
             lambda obs: learned.action(scale, obs, known), lambda obs: learned.value(scale, obs, known)
         )
+
+
+def pick(which: Bool[Array, ""], yes: Evidence, no: Evidence) -> Evidence:
+    """One of the two."""
+    return jax.tree.map(lambda a, b: jnp.where(which, a, b), yes, no)
 
 
 def mean_log_likelihood(ensemble: InnerModel, scale: Scale, rows: Transitions) -> Float[Array, " R"]:

@@ -151,6 +151,7 @@ def test_a_task_whose_models_predict_no_worse_keeps_its_evidence():
         state, _ = _update(model, params, state, trajectory)
     assert float(state.known.doubt) == 0.0
     np.testing.assert_allclose(state.known.evidence.precision, 3 * factors.precision, rtol=1e-5)
+    np.testing.assert_array_equal(state.known.later.precision, 0.0)  # nothing of this task is held for another
 
 
 def test_a_task_that_has_changed_begins_anew():
