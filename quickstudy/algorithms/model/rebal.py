@@ -37,7 +37,7 @@ from quickstudy.family import AbstractFamily
 from quickstudy.meta import AbstractMetaAlgorithm, MetaState
 from quickstudy.nets.dynamics import InnerModel, Scale, num_transition_numbers, transition_numbers
 from quickstudy.nets.init import deviating_linear, drawn
-from quickstudy.nets.recurrent import AbstractCell, make_cell
+from quickstudy.nets.recurrent import GRU
 from quickstudy.types import Budgets, Info, Spec, Trajectory, Transitions, Trial
 
 
@@ -45,7 +45,7 @@ class RememberingModel(AbstractMetaModel):
     """A memory of transitions, and models ``[E]`` that read it."""
 
     base: InnerModel
-    cell: AbstractCell
+    cell: GRU
     motion_bias: eqx.nn.Linear
     outcome_bias: eqx.nn.Linear
 
@@ -114,7 +114,7 @@ class ReBAL(AbstractMetaAlgorithm):
     def init(self, spec: Spec, *, key: Key[Array, ""]) -> MetaState:
         """A fresh memory and models, and no trials."""
         k_base, k_cell, k_biases = jax.random.split(key, 3)
-        cell = make_cell("gru", num_transition_numbers(spec), self.memory_width, key=k_cell)
+        cell = GRU(eqx.nn.GRUCell(num_transition_numbers(spec), self.memory_width, key=k_cell))
         layer = deviating_linear(self.memory_width, self.network.width, scale=1.0)
         read = lambda k: drawn((layer, layer), key=k)
         motion_bias, outcome_bias = eqx.filter_vmap(read)(jax.random.split(k_biases, self.network.num_members))
