@@ -162,18 +162,17 @@ def flip(experiment: Experiment, params: Any) -> list[dict[str, Any]]:
     keys = jax.random.split(jax.random.key(10), NUM_FLIPPED)
 
     @eqx.filter_jit
-    def qualities(learner: AbstractLearner, params: Any, later_params: Any, axis: int | None) -> Float[Array, "K L"]:
-        def one(task: Any, turned: Any, params: Any, later_params: Any, key: Key[Array, ""]) -> Float[Array, " L"]:
-            first = run_trial(learner, params, env, task, before, key=key)
-            second = run_trial(learner, later_params, env, turned, after, key=key, start=first.final)
+    def qualities(learner: AbstractLearner, params: Any = None) -> Float[Array, "K L"]:
+        knows = lambda task: task if params is None else params
+
+        def one(task: Any, turned: Any, key: Key[Array, ""]) -> Float[Array, " L"]:
+            first = run_trial(learner, knows(task), env, task, before, key=key)
+            second = run_trial(learner, knows(turned), env, turned, after, key=key, start=first.final)
             return jnp.concatenate([quality(trial.trajectory) for trial in (first, second)])
 
-        return jax.vmap(one, (0, 0, axis, axis, 0))(tasks, turned, params, later_params, keys)
+        return jax.vmap(one)(tasks, turned, keys)
 
-    def untold(learner: AbstractLearner, params: Any) -> Float[np.ndarray, "K L"]:
-        return np.asarray(qualities(learner, params, params, None))
-
-    floor = untold(RandomLearner.for_spec(env.spec), None).mean()
+    floor = np.asarray(qualities(RandomLearner.for_spec(env.spec))).mean()
 
     def windows(curves: Float[np.ndarray, "S K L"]) -> list[dict[str, float]]:
         top = curves[..., num_before // 2 : num_before].mean((1, 2), keepdims=True)
@@ -182,12 +181,12 @@ def flip(experiment: Experiment, params: Any) -> list[dict[str, Any]]:
         means = normal[..., :num].reshape(*normal.shape[:2], -1, WINDOW).mean(-1)
         return [mean_estimate(means[..., w], 0.95) for w in range(means.shape[-1])]
 
-    told = np.asarray(qualities(OraclePlanner(env, experiment.algorithm.acting.planner), tasks, turned, 0))
+    told = np.asarray(qualities(OraclePlanner(env, experiment.algorithm.acting.planner)))
     found = {"oracle planner, which is told": windows(told[None])}
     for agent, options in AGENTS.items():
         learner = with_options(experiment.algorithm, {"inner": options}).learner
-        seeds = [untold(learner, params_of_seed(params, seed)) for seed in range(experiment.num_seeds)]
-        found[agent] = windows(np.stack(seeds))
+        seeds = [qualities(learner, params_of_seed(params, seed)) for seed in range(experiment.num_seeds)]
+        found[agent] = windows(np.asarray(seeds))
     return [
         {"agent": agent, "flipped_at": num_before, "window": WINDOW, "quality": quality}
         for agent, quality in found.items()

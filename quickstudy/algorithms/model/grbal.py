@@ -11,7 +11,7 @@ and the agent plans through θ', which is computed anew from θ after every bloc
 Differs from the paper:
 
 1. Reward and termination are learned with the dynamics; the paper's planner holds the true reward function.
-2. An ensemble of probabilistic networks with the losses of MML, instead of one network and squared errors.
+2. Probabilistic networks with the losses of MML, one unless an ensemble is asked for, instead of squared errors.
 3. MPPI with a warm start instead of random shooting with 1,000 plans; the planner and its cost are those of MML.
 4. The step sizes are learned, one for every parameter (Meta-SGD, Li et al. 2017), from α.
 """

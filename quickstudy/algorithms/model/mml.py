@@ -47,7 +47,7 @@ from typing import Literal, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Float, Key
 
 from quickstudy.algorithms.memory import Memory, filled_rows, transitions_of
 from quickstudy.algorithms.model.imagination import Behaviour, Imagination
@@ -169,7 +169,7 @@ class GeneratedModel(AbstractTaskModel[MetaModel, Known]):
         known = self.watched(params, state, new) if self.hazard else state.known
         told, worth = params.meta.evidence(params.scale, new), self.decay ** trajectory.reward.shape[0]
         evidence, later = (old.times(worth).plus(told) for old in (known.evidence, known.later))
-        later = pick(known.doubt > 0, later, Evidence.none(told.weighted.size))
+        later = later.times((known.doubt > 0).astype(jnp.float32))
         memory = remember_latest(known.memory, trajectory)
         generated = params.meta.generate(evidence.drawn(known.draws))
         ensemble = self.correction(generated, params.scale, memory.transitions)
@@ -182,12 +182,12 @@ class GeneratedModel(AbstractTaskModel[MetaModel, Known]):
         They are predicted by the models of the task, and by those of another one that began when doubt did: the
         test of Page, in which the second task is learned as it goes.
         """
-        known, limit = state.known, DOUBT_OF_ONE
+        known = state.known
         other = params.meta.generate(known.later.drawn(known.draws))
         said = [mean_log_likelihood(models, params.scale, new) for models in (state.ensemble, other)]
-        doubt = known.doubt + new.weight @ jnp.clip(said[1] - said[0], -limit, limit)
+        doubt = known.doubt + new.weight @ jnp.clip(said[1] - said[0], -DOUBT_OF_ONE, DOUBT_OF_ONE)
         same, changed = doubt <= 0, doubt > -math.log(self.hazard)
-        evidence = pick(changed, known.later, known.evidence)
+        evidence = jax.tree.map(lambda new, old: jnp.where(changed, new, old), known.later, known.evidence)
         return known._replace(evidence=evidence, doubt=jnp.where(same | changed, 0.0, doubt))
 
     def code(self, known: Known) -> Float[Array, " C"]:
@@ -202,11 +202,6 @@ class GeneratedModel(AbstractTaskModel[MetaModel, Known]):
         return TaskBehaviour(
             lambda obs: learned.action(scale, obs, known), lambda obs: learned.value(scale, obs, known)
         )
-
-
-def pick(which: Bool[Array, ""], yes: Evidence, no: Evidence) -> Evidence:
-    """One of the two."""
-    return jax.tree.map(lambda a, b: jnp.where(which, a, b), yes, no)
 
 
 def mean_log_likelihood(ensemble: InnerModel, scale: Scale, rows: Transitions) -> Float[Array, " R"]:

@@ -12,7 +12,7 @@ Differs from the paper:
 
 1. The memory reads true transitions alone and stays as it is within a plan, where the paper's recurrent model predicts
    step by step: the model stays one that any planner can use.
-2. Reward and termination are learned, by an ensemble of probabilistic networks, and planned through by MPPI: what is
+2. Reward and termination are learned, by probabilistic networks, and planned through by MPPI: what is
    written on GrBAL holds here too.
 3. A GRU instead of an LSTM.
 """
