@@ -213,17 +213,22 @@ def lifetime_targets(
     stream: Trajectory,
     final_carry: PyTree,
     final_timestep: TimeStep,
+    *,
+    mortal: bool = False,
 ) -> Float[Array, " L"]:
     """Advantages that cross the borders of episodes: exploration now is paid by return in later episodes.
 
     After an episode ends, terminated or truncated, the agent lives on in the next one, so the value of that one's
     first step is what the border bootstraps from. The lifetime ends with the trial when an episode ends there too
-    (the future is worth 0); a trial that was cut in the middle of an episode bootstraps from where it stopped.
+    (the future is worth 0); a trial that was cut in the middle of an episode bootstraps from where it stopped. If
+    ``mortal``, termination ends it as well, and only what the clock ends lives on.
     """
     _, _, last = params.step(final_carry, final_timestep)
     v_tm1 = stream.aux.value * scale.std + scale.mean
     v_t = jnp.append(v_tm1[1:], last * scale.std + scale.mean)
     lifetime_over = jnp.zeros_like(stream.terminated).at[-1].set(final_timestep.first)
+    if mortal:
+        lifetime_over |= stream.terminated
     discount = ppo.gamma * (1.0 - lifetime_over)
     return generalized_advantage(stream.reward, discount, v_tm1, v_t, jnp.full_like(v_t, ppo.trace))
 

@@ -18,6 +18,7 @@ class Planned:
         collecting: what differs from the defaults of how data are collected.
         num_test_tasks: held-out tasks in the evaluation, for each seed.
         width: units in a layer of the models.
+        num_tasks: tasks in a meta-update.
     """
 
     family: str
@@ -27,12 +28,16 @@ class Planned:
     collecting: dict[str, Any] = field(default_factory=dict)
     num_test_tasks: int = 256
     width: int = 32
+    num_tasks: int = 32
 
 
 PLANNED = {
     "rotated-point": Planned("rotated-point-navigation", {"horizon": 6}, 20, 200),
     "rotated-point-short": Planned("rotated-point-navigation", {"horizon": 6}, 5, 600),
     "cart-pole": Planned("cart-pole", {"horizon": 20, "num_iterations": 1}, 14, 300, {"train_length": 100}, 16),
+    "cart-pole-short": Planned(
+        "cart-pole", {"horizon": 20, "num_iterations": 1}, 4, 1000, {"train_length": 100}, 16, num_tasks=8
+    ),
     "swing-up": Planned(
         "cart-pole-swing-up",
         {"horizon": 60, "num_iterations": 1, "correlation": 0.95},
@@ -83,38 +88,57 @@ def _by_model(cell: str, name: str) -> Preset:
         method=method,
         family=planned.family,
         num_steps=planned.num_steps,
-        num_tasks=32,
+        num_tasks=planned.num_tasks,
         num_test_tasks=planned.num_test_tasks,
         method_options=options | {"network": network, "acting": acting, "fitting": fitting},
     )
 
 
-BY_MEMORY: dict[str, tuple[int, int, dict[str, float]]] = {
-    "rotated-point": (100, 128, {}),
-    "rotated-point-short": (25, 128, {}),
-    "cart-pole": (70, 16, {"gamma": 0.97}),
-    "swing-up": (70, 16, {"gamma": 0.95, "learning_rate": 2e-3, "entropy_weight": 0.0}),
-    "pendulum": (70, 16, {}),
-    "mountain-car": (70, 16, {}),
-    "reacher": (70, 128, {"gamma": 0.95, "learning_rate": 2e-3, "entropy_weight": 0.0}),
+@dataclass(frozen=True)
+class Remembered:
+    """How a family is learned by RL², in twenty times the environment steps of the methods with a model.
+
+    Attributes:
+        num_steps: meta-updates.
+        num_tasks: tasks in each of them, with the family's whole trial.
+        gamma: discount over the trial.
+        ppo: what else differs of the outer loop from `_by_memory`.
+        mortal: whether termination ends what an action is credited with.
+    """
+
+    num_steps: int
+    num_tasks: int
+    gamma: float
+    ppo: dict[str, Any] = field(default_factory=dict)
+    mortal: bool = False
+
+
+BY_MEMORY = {
+    "rotated-point": Remembered(100, 128, 0.9),
+    "rotated-point-short": Remembered(25, 128, 0.9),
+    "cart-pole": Remembered(70, 16, 0.98, mortal=True),
+    "cart-pole-short": Remembered(10, 8, 0.98, {"num_epochs": 16}, mortal=True),
+    "swing-up": Remembered(70, 16, 0.97, mortal=True),
+    "pendulum": Remembered(140, 8, 0.95, {"learning_rate": 1e-3}),
+    "mountain-car": Remembered(70, 16, 0.99),
+    "reacher": Remembered(70, 128, 0.9),
 }
-"""Meta-updates of RL², and full trials in each: twenty times the environment steps of the methods with a model; and
-what differs from its outer loop elsewhere."""
+"""By cell; settings were chosen on validation tasks."""
 
 
 def _by_memory(cell: str) -> Preset:
-    """RL² in a family, at twenty times the environment steps."""
-    planned, (num_steps, num_tasks, changes) = PLANNED[cell], BY_MEMORY[cell]
-    ppo = {"final_learning_rate": 1e-4, "anneal_steps": num_steps, "gamma": 0.99, "trace": 0.95, "num_minibatches": 8}
-    ppo |= {"entropy_weight": 0.01} | changes
+    """RL² in a family."""
+    planned, remembered = PLANNED[cell], BY_MEMORY[cell]
+    ppo = {"final_learning_rate": 1e-4, "anneal_steps": remembered.num_steps, "gamma": remembered.gamma, "trace": 0.9}
+    ppo |= {"entropy_weight": 0.0, "num_epochs": 8, "num_minibatches": 8} | remembered.ppo
     return Preset(
         summary=f"RL² on {planned.family}, at twenty times the environment steps of planning through a learned model",
         method="rl2",
         family=planned.family,
-        num_steps=num_steps,
-        num_tasks=num_tasks,
+        num_steps=remembered.num_steps,
+        num_tasks=remembered.num_tasks,
         num_test_tasks=planned.num_test_tasks,
-        method_options={"width": 32, "associative": True, "readout": 64, "ppo": ppo},
+        method_options={"width": 64, "readout": 64, "standardize": True, "mortal": remembered.mortal, "ppo": ppo},
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from toys import Staircase
 
 from quickstudy.algorithms.actor_critic import ActorCriticAux, ActorCriticLearner
+from quickstudy.algorithms.context.rl2 import RL2
 from quickstudy.algorithms.ppo import (
     PPO,
     ValueScale,
@@ -76,6 +77,12 @@ def test_the_future_of_a_lifetime_crosses_the_borders_of_episodes(border):
 def test_a_lifetime_that_ends_with_an_episode_is_worth_nothing_beyond(border):
     # Returns 4, 4, 3.
     np.testing.assert_allclose(_targets(lifetime_targets, over=True, **border), [2, 2, 1], rtol=1e-5)
+
+
+def test_the_lifetime_of_the_mortal_ends_with_termination_and_not_with_the_clock():
+    mortal = RL2(mortal=True)._targets
+    np.testing.assert_allclose(_targets(mortal, terminated=(0, 1, 0)), [1, 0, 3], rtol=1e-5)
+    np.testing.assert_allclose(_targets(mortal, truncated=(0, 1, 0)), [2.5, 3, 3], rtol=1e-5)
 
 
 def test_an_episode_that_terminates_ends_the_future():

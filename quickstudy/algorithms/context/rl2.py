@@ -22,6 +22,8 @@ Differs from the paper:
    instead of 256.
 8. A bonus for observations new to the trial is an option (`quickstudy.ops.novelty`). It is paid in training only.
 9. Observations and rewards that are read may be standardised by running moments (`quickstudy.nets.standardizer`).
+10. A trial has a fixed number of steps, and an episode that terminates is followed by another: where every step pays
+    alike, ending would be free. `mortal` counts nothing after it.
 """
 
 from jaxtyping import Array, Float, Key, PyTree
@@ -51,6 +53,8 @@ class RL2(AbstractMetaAlgorithm):
     """Reward in training for each step to an observation that is new to the trial; for discrete observations."""
     standardize: bool = False
     """Standardise what is read by running moments: for measurements of different sizes, as a robot's are."""
+    mortal: bool = False
+    """In training, what follows a terminated episode is worth nothing to it: for tasks that pay for staying alive."""
     ppo: PPO = PPO()
     """The outer loop."""
 
@@ -96,4 +100,4 @@ class RL2(AbstractMetaAlgorithm):
         """`lifetime_targets` of the reward and what novelty adds to it."""
         if self.novelty_weight:
             stream = stream._replace(reward=stream.reward + self.novelty_weight * first_met(stream))
-        return lifetime_targets(ppo, params, scale, stream, final_carry, final_timestep)
+        return lifetime_targets(ppo, params, scale, stream, final_carry, final_timestep, mortal=self.mortal)
