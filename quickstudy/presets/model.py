@@ -33,7 +33,7 @@ class Planned:
 
 PLANNED = {
     "rotated-point": Planned("rotated-point-navigation", {"horizon": 6}, 20, 200),
-    "rotated-point-short": Planned("rotated-point-navigation", {"horizon": 6}, 5, 600),
+    "rotated-point-short": Planned("rotated-point-navigation", {"horizon": 6}, 4, 600, num_tasks=4),
     "cart-pole": Planned("cart-pole", {"horizon": 20, "num_iterations": 1}, 14, 300, {"train_length": 100}, 16),
     "cart-pole-short": Planned(
         "cart-pole", {"horizon": 20, "num_iterations": 1}, 4, 1000, {"train_length": 100}, 16, num_tasks=8
@@ -115,13 +115,13 @@ class Remembered:
 
 BY_MEMORY = {
     "rotated-point": Remembered(100, 128, 0.9),
-    "rotated-point-short": Remembered(25, 128, 0.9),
+    "rotated-point-short": Remembered(20, 16, 0.9, {"num_epochs": 12}),
     "cart-pole": Remembered(70, 16, 0.98, mortal=True),
     "cart-pole-short": Remembered(10, 8, 0.98, {"num_epochs": 16}, mortal=True),
     "swing-up": Remembered(70, 16, 0.97, mortal=True),
     "pendulum": Remembered(140, 8, 0.95, {"learning_rate": 1e-3}),
     "mountain-car": Remembered(70, 16, 0.99),
-    "reacher": Remembered(70, 128, 0.9),
+    "reacher": Remembered(70, 128, 0.9, {"num_epochs": 4, "num_minibatches": 16}),
 }
 """By cell; settings were chosen on validation tasks."""
 
