@@ -7,9 +7,9 @@ from quickstudy.presets.base import DUAN, GRID_VALUES, MDP_10_VALUES, Preset, me
 
 HALVES: dict[str, dict[str, Any]] = {
     "knowledge-only": {"inner": {"head": False}},
-    "random-features": {"features": "random"},
+    "random-features": {"features": "random", "prior_precision": 1e-3},
 }
-"""What each leaves of MKTN's two parts, by name."""
+"""What each leaves of MKTN's two parts, by name. Features that are not learned are small, so heads have to be large."""
 
 MKTN_ABLATIONS: dict[str, dict[str, Any]] = {
     "isotropic-prior": {"prior": "isotropic"},
