@@ -69,6 +69,11 @@ def pendulum_numbers(task: Any) -> Float[Array, " 2"]:
     return jnp.stack([task.gravity / task.length, task.torque / (task.mass * jnp.square(task.length))])
 
 
+def mountain_car_numbers(task: Any) -> Float[Array, " 2"]:
+    """What the engine adds to the speed in a step, whose sign says which way it works, and what gravity does."""
+    return jnp.stack([task.power, task.gravity])
+
+
 CART_POLE_NAMES = ("motor / m", "m_p l / m", "l", "μ_c / m", "μ_p / m_p l")
 
 
@@ -86,6 +91,7 @@ def reacher_numbers(task: Any) -> Float[Array, " 6"]:
 
 TOGETHER: dict[str, tuple[tuple[str, ...], Callable[[Any], Float[Array, " P"]]]] = {
     "pendulum": (("g / l", "motor / m l²"), pendulum_numbers),
+    "mountain-car": (("engine", "gravity"), mountain_car_numbers),
     "cart-pole": (CART_POLE_NAMES, cart_pole_numbers),
     "cart-pole-swing-up": (CART_POLE_NAMES, cart_pole_numbers),
     "reacher": (("m₁ / m₂", "d / m₂", "W₁₁ / m₂", "W₁₂ / m₂", "W₂₁ / m₂", "W₂₂ / m₂"), reacher_numbers),
