@@ -7,7 +7,7 @@ from quickstudy.presets.base import DUAN, GRID_VALUES, MDP_10_VALUES, Preset, me
 
 HALVES: dict[str, dict[str, Any]] = {
     "knowledge-only": {"inner": {"head": False}},
-    "random-features": {"features": "random", "prior_precision": 1e-3},
+    "random-features": {"features": "random", "prior_precision": 1e-2},
 }
 """What each leaves of MKTN's two parts, by name. Features that are not learned are small, so heads have to be large."""
 
