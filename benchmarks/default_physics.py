@@ -19,6 +19,7 @@ from quickstudy.envs.control.family import AbstractControl
 from quickstudy.envs.control.pendulum import Pendulum
 from quickstudy.ops.returns import episode_returns
 from quickstudy.options import with_options
+from quickstudy.presets.base import merged
 from quickstudy.presets.value import CART_POLE_DQN
 from quickstudy.run_directory import describe_session, write_json
 from quickstudy.trial import run_trial
@@ -37,9 +38,12 @@ class Case(NamedTuple):
     num_steps: int
 
 
+PATIENT = merged(CART_POLE_DQN, {"capacity": 60_000, "rule": {"learning_rate": 2.5e-4}})
+"""Nothing is forgotten: a memory of perfect episodes alone, of which there are many in the end, unlearns the rest."""
+
 CASES = {
-    "CartPole-v1": Case("dqn", CART_POLE_DQN, CartPole(horizon=500), 40_000),
-    "Pendulum-v1": Case("ddpg", {}, Pendulum(), 20_000),
+    "CartPole-v1": Case("dqn", PATIENT, CartPole(horizon=500), 60_000),
+    "Pendulum-v1": Case("ddpg", {}, Pendulum(), 30_000),
 }
 
 
