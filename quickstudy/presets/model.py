@@ -1,6 +1,6 @@
 """Methods that plan through a learned model."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from quickstudy.presets.base import Preset
@@ -33,11 +33,7 @@ class Planned:
 
 PLANNED = {
     "rotated-point": Planned("rotated-point-navigation", {"horizon": 6}, 20, 200),
-    "rotated-point-short": Planned("rotated-point-navigation", {"horizon": 6}, 4, 600, num_tasks=4),
     "cart-pole": Planned("cart-pole", {"horizon": 20, "num_iterations": 1}, 14, 300, {"train_length": 100}, 16),
-    "cart-pole-short": Planned(
-        "cart-pole", {"horizon": 20, "num_iterations": 1}, 4, 1000, {"train_length": 100}, 16, num_tasks=8
-    ),
     "swing-up": Planned(
         "cart-pole-swing-up",
         {"horizon": 60, "num_iterations": 1, "correlation": 0.95},
@@ -65,6 +61,10 @@ PLANNED = {
         num_test_tasks=96,
         width=64,
     ),
+}
+PLANNED |= {
+    "rotated-point-short": replace(PLANNED["rotated-point"], num_steps=4, num_gradient_steps=600, num_tasks=4),
+    "cart-pole-short": replace(PLANNED["cart-pole"], num_steps=4, num_gradient_steps=1000, num_tasks=8),
 }
 """By cell, a family and how long it is learned; ``short`` ones say how few steps are enough."""
 

@@ -220,6 +220,6 @@ OF_FAMILIES = {name: preset for cell, valued in VALUED.items() for name, preset 
 VALUE = (
     OF_FAMILIES
     | with_parts("grid-mktn", OF_FAMILIES["grid-mktn"], MKTN_ABLATIONS)
+    # The inner network alone fails in the plane: there are tasks whose head is not finite.
     | with_parts("point-mktn", POINT, {"knowledge-only": HALVES["knowledge-only"]})
 )
-"""The inner network alone fails in the plane: of some tasks its head is not finite."""
