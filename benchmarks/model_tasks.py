@@ -8,7 +8,10 @@ Usage: ``python benchmarks/model_tasks.py probe|flip PRESET [PRESET …]``. Read
     R² of the physics as a linear function of the code's mean after one episode: of every number in
     `AbstractFamily.task_features`, or where motion depends on fewer numbers than tasks have parameters, of those
     (`TOGETHER`). The probe is fitted on tasks of the validation split, by ridge regression, and judged on the test
-    split; what is the same in all tasks is left out.
+    split; what is the same in all tasks is left out. ``by_physics`` is what could be known at the accuracy of these
+    models: the R² of somebody who knows the equations of motion and how their numbers are distributed, and sees the
+    same episode with every next observation off by as much as the models' (root mean square, by component; all is
+    linear in the numbers of a task near their true values).
 ``flip``
     After an episode, or 100 steps if those are more, the actuator is reversed. Quality of the steps before it, and of
     those that follow it, in windows of `WINDOW` steps: 0 for random actions in the same tasks, 1 for the steps before.
@@ -20,28 +23,30 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key
 
 from quickstudy.algorithms.baselines.oracle_planner import OraclePlanner
 from quickstudy.algorithms.baselines.random import RandomLearner
 from quickstudy.algorithms.model.mml import MML
-from quickstudy.envs.base import AbstractEnv, AbstractObservedEnv
+from quickstudy.envs.base import AbstractObservedEnv
 from quickstudy.experiment import Experiment, load, params_of_seed
 from quickstudy.family import AbstractFamily
-from quickstudy.learner import AbstractEncodingLearner, AbstractLearner
+from quickstudy.learner import AbstractEncodingLearner, AbstractLearner, AbstractPredictingLearner
+from quickstudy.nets.features import flat_obs
 from quickstudy.options import with_options
 from quickstudy.probe import VARIES, linear_probe, r_squared
 from quickstudy.run_directory import RunDirectory, describe_session, write_json
 from quickstudy.statistics import mean_estimate
 from quickstudy.tasks.base import SplitName
 from quickstudy.trial import run_trial
-from quickstudy.types import Budget
+from quickstudy.types import Action, Budget, Obs
 
 RESULTS = Path(__file__).parent / "results" / "model-tasks.json"
 NUM_FITTED, NUM_JUDGED, NUM_FLIPPED = 128, 128, 32
@@ -105,30 +110,42 @@ def probe(experiment: Experiment, params: Any) -> dict[str, Any]:
     names, numbers = TOGETHER.get(experiment.family, (family.feature_names, family.task_features))
     length = experiment.budgets.test.block_length
     budget = Budget(family.episode_length // length, length)
-    scores = []
+    scores, best = [], []
     for seed in range(experiment.num_seeds):
-        codes, features = zip(
-            *(
-                codes_of(learner, params_of_seed(params, seed), family, numbers, split, num, budget)
-                for split, num in (("validation", NUM_FITTED), ("test", NUM_JUDGED))
-            ),
-            strict=True,
-        )
-        varies = features[0].std(0) > VARIES
-        fitted, judged = (of_split[:, varies] for of_split in features)
-        scores.append(r_squared(linear_probe(codes[0], fitted, codes[1]), judged))
-    by_parameter = np.stack(scores)
+        seen = [
+            met(learner, params_of_seed(params, seed), family, numbers, split, num, budget)
+            for split, num in (("validation", NUM_FITTED), ("test", NUM_JUDGED))
+        ]
+        varies = seen[0].numbers.std(0) > VARIES
+        fitted, judged = (of_split.numbers[:, varies] for of_split in seen)
+        scores.append(r_squared(linear_probe(seen[0].codes, fitted, seen[1].codes), judged))
+        best.append(1.0 - seen[1].unknown[:, varies].mean(0) / judged.var(0))
+    by_parameter, by_physics = np.stack(scores), np.clip(np.stack(best), 0.0, 1.0)
     return {
         "episodes": 1,
         "r_squared": mean_estimate(by_parameter.mean(-1)[:, None], 0.95),
         "by_parameter": [
-            {"name": name, **mean_estimate(column[:, None], 0.95)}
-            for name, column in zip(np.asarray(names)[varies], by_parameter.T, strict=True)
+            {"name": name, **mean_estimate(column[:, None], 0.95), "by_physics": float(ideal)}
+            for name, column, ideal in zip(np.asarray(names)[varies], by_parameter.T, by_physics.mean(0), strict=True)
         ],
     }
 
 
-def codes_of(
+class Met(NamedTuple):
+    """What K tasks have shown.
+
+    Attributes:
+        codes: what the agent knows of them.
+        numbers: what there is to know.
+        unknown: the variance of each of the numbers, to somebody who knows the equations of motion.
+    """
+
+    codes: Float[np.ndarray, "K C"]
+    numbers: Float[np.ndarray, "K P"]
+    unknown: Float[np.ndarray, "K P"]
+
+
+def met(
     learner: AbstractLearner,
     params: Any,
     family: AbstractFamily,
@@ -136,21 +153,42 @@ def codes_of(
     split: SplitName,
     num: int,
     budget: Budget,
-) -> tuple[Float[np.ndarray, "K C"], Float[np.ndarray, "K P"]]:
+) -> Met:
     """The codes of ``num`` tasks after a trial of ``budget``, and the ``numbers`` of the tasks."""
-    assert isinstance(family.env, AbstractEnv)
+    env = family.env
+    assert isinstance(env, AbstractObservedEnv)
     assert isinstance(learner, AbstractEncodingLearner)
-    env, tasks = family.env, family.tasks(split).batch(num, key=jax.random.key(7))
+    assert isinstance(learner, AbstractPredictingLearner)
+    tasks = family.tasks(split).batch(num, key=jax.random.key(7))
 
     @eqx.filter_jit
-    def codes(params: Any) -> Float[Array, "K C"]:
-        def one(task: Any, key: Key[Array, ""]) -> Float[Array, " C"]:
-            final = run_trial(learner, params, env, task, budget, key=key).final
-            return learner.code(params, final.state, jax.tree.map(lambda x: x[0], final.carry))
+    def codes(params: Any) -> tuple[Array, Array, Array, Array]:
+        def one(task: Any, key: Key[Array, ""]) -> tuple[Array, Array, Array, Array]:
+            trial = run_trial(learner, params, env, task, budget, key=key)
+            flat, unflatten = ravel_pytree(task)
+            steps = jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), trial.trajectory._replace(aux=None))
+
+            def follows(flat: Array, obs: Obs, action: Action) -> Float[Array, " F"]:
+                _, step = env.step(unflatten(flat), env.state_at(obs), action, key=key)
+                return flat_obs(step.obs)
+
+            def both(obs: Obs, action: Action, next_obs: Obs) -> tuple[Array, Array]:
+                said, _ = learner.predict(params, trial.final.state, obs, action[None])
+                return said[0] - flat_obs(next_obs), jax.jacfwd(follows)(flat, obs, action)
+
+            off, moves = jax.vmap(both)(steps.timestep.obs, steps.action, steps.next_obs)
+            code = learner.code(params, trial.final.state, jax.tree.map(lambda x: x[0], trial.final.carry))
+            return code, off, moves, jax.jacfwd(lambda flat: numbers(unflatten(flat)))(flat)
 
         return jax.vmap(one)(tasks, jax.random.split(jax.random.key(8), num))
 
-    return np.asarray(codes(params)), np.asarray(jax.vmap(numbers)(tasks))
+    code, off, moves, slopes = (np.asarray(x, np.float64) for x in codes(params))
+    spread = np.asarray(jax.vmap(lambda task: ravel_pytree(task)[0])(tasks)).std(0)
+    error = np.sqrt(np.square(off).mean((0, 1)))
+    moves, slopes = moves * spread / error[:, None], slopes * spread
+    known = np.eye(len(spread)) + np.einsum("ksfi,ksfj->kij", moves, moves)
+    unknown = np.einsum("kpi,kij,kpj->kp", slopes, np.linalg.inv(known), slopes)
+    return Met(code.astype(np.float32), np.asarray(jax.vmap(numbers)(tasks)), unknown)
 
 
 def flip(experiment: Experiment, params: Any) -> list[dict[str, Any]]:

@@ -15,6 +15,9 @@ from jaxtyping import Array, Float
 SMALL = 8
 """Up to this size a loop over columns is faster than halves, and compiles faster."""
 
+ROUNDING = 1e-5
+"""What elimination leaves of a diagonal element, as a share of it, may be off by this much with 32 bits."""
+
 _product = partial(jnp.matmul, precision="highest")
 
 
@@ -35,26 +38,35 @@ def inverse_factor(matrix: Float[Array, "D D"]) -> Float[Array, "D D"]:
     """The inverse of the Cholesky factor L of ``matrix = L Lᵀ``, by halves.
 
     With blocks A₁₁, A₂₁, A₂₂ and W₁₁ = L₁₁⁻¹: L₂₁ = A₂₁ W₁₁ᵀ, W₂₂ that of A₂₂ − L₂₁ L₂₁ᵀ, and W₂₁ = −W₂₂ L₂₁ W₁₁.
+
+    A pivot that is nothing but `ROUNDING`, of either sign, counts as just that: where many alike observations leave
+    some directions to the prior alone, its share of the matrix is beyond 32 bits. Below that the factor is not finite.
     """
+    return _inverse_factor(matrix, ROUNDING * jnp.diagonal(matrix))
+
+
+def _inverse_factor(matrix: Float[Array, "D D"], rounding: Float[Array, " D"]) -> Float[Array, "D D"]:
     size = matrix.shape[0]
     if size <= SMALL:
-        return _eliminate(matrix)
+        return _eliminate(matrix, rounding)
     half = size // 2
-    first = inverse_factor(matrix[:half, :half])
+    first = _inverse_factor(matrix[:half, :half], rounding[:half])
     below = _product(matrix[half:, :half], first.T)
-    second = inverse_factor(matrix[half:, half:] - _product(below, below.T))
+    second = _inverse_factor(matrix[half:, half:] - _product(below, below.T), rounding[half:])
     corner = -_product(_product(second, below), first)
     return jnp.block([[first, jnp.zeros((half, size - half), matrix.dtype)], [corner, second]])
 
 
-def _eliminate(matrix: Float[Array, "D D"]) -> Float[Array, "D D"]:
+def _eliminate(matrix: Float[Array, "D D"], rounding: Float[Array, " D"]) -> Float[Array, "D D"]:
     """The same column by column: what turns ``matrix`` into Lᵀ turns the identity into L⁻¹."""
     rows = jnp.arange(matrix.shape[0])
 
     def step(column: Any, both: tuple[Array, Array]) -> tuple[Array, Array]:
         left, inverse = both
-        scaled = left[:, column] / jnp.sqrt(left[column, column])
-        row = inverse[column] / scaled[column]
+        pivot = left[column, column]
+        length = jnp.sqrt(jnp.where(jnp.abs(pivot) < rounding[column], rounding[column], pivot))
+        scaled = left[:, column] / length
+        row = inverse[column] / length
         below = jnp.where(rows > column, scaled, 0.0)
         inverse = jnp.where((rows == column)[:, None], row[None], inverse - below[:, None] * row[None])
         return left - below[:, None] * below[None], inverse

@@ -20,6 +20,13 @@ MKTN_ABLATIONS: dict[str, dict[str, Any]] = {
 }
 """What else may be taken away from MKTN, or changed, by name."""
 
+SEARCH_ABLATIONS: dict[str, dict[str, Any]] = {
+    "no-hindsight": {"hindsight": 0.0},
+    "draws": {"inner": {"spread": 0.5, "optimism": 0.0}},
+    "draws-no-hindsight": {"hindsight": 0.0, "inner": {"spread": 0.5, "optimism": 0.0}},
+}
+"""By name, what makes it search less where goals are rarely seen."""
+
 
 def with_parts(name: str, whole: Preset, ablations: dict[str, dict[str, Any]]) -> dict[str, Preset]:
     """A preset of MKTN, and with what each of ``ablations`` changes of it, by name."""
@@ -204,22 +211,23 @@ POINT = Preset(
     num_tasks=32,
     num_test_tasks=512,
     method_options={
+        "num_features": 64,
         "anneal_steps": 80,
         "trial_factor": 1,
         "train_block_length": 5,
         "epsilon": 0.5,
         "num_gradient_steps": 300,
         "lesson_rows": 64,
-        "inner": {"block_length": 5, "capacity": 400, "noise": 0.02, "spread": 0.3},
+        "inner": {"block_length": 5, "capacity": 400, "noise": 0.01, "spread": 0.3, "gamma": 0.1},
     },
 )
-"""MKTN where actions are continuous."""
+"""MKTN where actions are continuous. Every reward says how far the goal is, so the next few are worth looking at."""
 
 OF_FAMILIES = {name: preset for cell, valued in VALUED.items() for name, preset in valued.beside(cell).items()}
 
 VALUE = (
     OF_FAMILIES
     | with_parts("grid-mktn", OF_FAMILIES["grid-mktn"], MKTN_ABLATIONS)
-    # The inner network alone fails in the plane: there are tasks whose head is not finite.
-    | with_parts("point-mktn", POINT, {"knowledge-only": HALVES["knowledge-only"]})
+    | with_parts("dark-room-mktn", OF_FAMILIES["dark-room-mktn"], SEARCH_ABLATIONS)
+    | with_parts("point-mktn", POINT, HALVES | {"random-features": {"features": "random", "prior_precision": 10.0}})
 )

@@ -26,3 +26,17 @@ def test_the_inverse_factor_is_lower_triangular_and_by_hand():
 
 def test_what_is_not_positive_definite_gives_no_number():
     assert np.isnan(inverse_factor(jnp.asarray([[1.0, 2.0], [2.0, 1.0]]))).any()
+
+
+def test_what_rounding_makes_indefinite_still_gives_numbers_and_knows_what_was_observed():
+    # A thousand observations of one direction, with noise .01: beside them the prior is below what 32 bits resolve.
+    draw = np.random.default_rng(0)
+    seen = draw.normal(size=32).astype(np.float32)
+    rows = seen + 1e-4 * draw.normal(size=(1000, 32)).astype(np.float32)
+    precision = 1e-3 * np.eye(32, dtype=np.float32) + rows.T @ rows / 1e-4
+    assert np.linalg.eigvalsh(precision).min() < 0
+    mean, root = jax.jit(from_natural)(precision, (rows.T @ (rows @ np.ones(32, np.float32))) / 1e-4)
+    assert np.isfinite(mean).all()
+    assert np.isfinite(root).all()
+    np.testing.assert_allclose(seen @ mean, seen.sum(), rtol=1e-2)
+    assert np.linalg.norm(root.T @ seen) < 0.01
