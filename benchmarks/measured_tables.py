@@ -11,12 +11,15 @@ def model_tasks_table(stored: Stored) -> str:
     """How well a code tells the physics, and how an agent fares after its actuator was reversed."""
     found = stored["presets"]
     probes = table(
-        ["preset", "R², mean over parameters [95 %]", "by parameter"],
+        ["preset", "R², mean over parameters [95 %]", "by parameter (what the equations of motion would let be known)"],
         [
             [
                 f"`{name}`",
                 estimate(row["probe"]["r_squared"]),
-                ", ".join(f"{column['name']} {column['value']:.2f}" for column in row["probe"]["by_parameter"]),
+                ", ".join(
+                    f"{column['name']} {column['value']:.2f} ({column['by_physics']:.2f})"
+                    for column in row["probe"]["by_parameter"]
+                ),
             ]
             for name, row in found.items()
             if "probe" in row

@@ -110,12 +110,12 @@ def probe(experiment: Experiment, params: Any) -> dict[str, Any]:
     names, numbers = TOGETHER.get(experiment.family, (family.feature_names, family.task_features))
     length = experiment.budgets.test.block_length
     budget = Budget(family.episode_length // length, length)
+    splits: tuple[tuple[SplitName, int], ...] = (("validation", NUM_FITTED), ("test", NUM_JUDGED))
+    tasks = [family.tasks(split).batch(num, key=jax.random.key(7)) for split, num in splits]
+    meet = meeting(learner, family, numbers, budget)
     scores, best = [], []
     for seed in range(experiment.num_seeds):
-        seen = [
-            met(learner, params_of_seed(params, seed), family, numbers, split, num, budget)
-            for split, num in (("validation", NUM_FITTED), ("test", NUM_JUDGED))
-        ]
+        seen = [meet(params_of_seed(params, seed), of_split) for of_split in tasks]
         varies = seen[0].numbers.std(0) > VARIES
         fitted, judged = (of_split.numbers[:, varies] for of_split in seen)
         scores.append(r_squared(linear_probe(seen[0].codes, fitted, seen[1].codes), judged))
@@ -145,50 +145,45 @@ class Met(NamedTuple):
     unknown: Float[np.ndarray, "K P"]
 
 
-def met(
-    learner: AbstractLearner,
-    params: Any,
-    family: AbstractFamily,
-    numbers: Callable[[Any], Float[Array, " P"]],
-    split: SplitName,
-    num: int,
-    budget: Budget,
-) -> Met:
-    """The codes of ``num`` tasks after a trial of ``budget``, and the ``numbers`` of the tasks."""
+def meeting(
+    learner: AbstractLearner, family: AbstractFamily, numbers: Callable[[Any], Float[Array, " P"]], budget: Budget
+) -> Callable[[Any, Any], Met]:
+    """From parameters and tasks ``[K]`` to what a trial of ``budget`` shows of each of them."""
     env = family.env
     assert isinstance(env, AbstractObservedEnv)
     assert isinstance(learner, AbstractEncodingLearner)
     assert isinstance(learner, AbstractPredictingLearner)
-    tasks = family.tasks(split).batch(num, key=jax.random.key(7))
 
-    @eqx.filter_jit
-    def codes(params: Any) -> tuple[Array, Array, Array, Array]:
-        def one(task: Any, key: Key[Array, ""]) -> tuple[Array, Array, Array, Array]:
-            trial = run_trial(learner, params, env, task, budget, key=key)
-            flat, unflatten = ravel_pytree(task)
-            steps = jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), trial.trajectory._replace(aux=None))
+    def one(params: Any, task: Any, key: Key[Array, ""]) -> tuple[Array, Array, Array, Array]:
+        trial = run_trial(learner, params, env, task, budget, key=key)
+        flat, unflatten = ravel_pytree(task)
+        steps = jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), trial.trajectory._replace(aux=None))
 
-            def follows(flat: Array, obs: Obs, action: Action) -> Float[Array, " F"]:
-                _, step = env.step(unflatten(flat), env.state_at(obs), action, key=key)
-                return flat_obs(step.obs)
+        def follows(flat: Array, obs: Obs, action: Action) -> Float[Array, " F"]:
+            return flat_obs(env.step(unflatten(flat), env.state_at(obs), action, key=key)[1].obs)
 
-            def both(obs: Obs, action: Action, next_obs: Obs) -> tuple[Array, Array]:
-                said, _ = learner.predict(params, trial.final.state, obs, action[None])
-                return said[0] - flat_obs(next_obs), jax.jacfwd(follows)(flat, obs, action)
+        def misses(obs: Obs, action: Action, next_obs: Obs) -> tuple[Array, Array]:
+            said, _ = learner.predict(params, trial.final.state, obs, action[None])
+            return said[0] - flat_obs(next_obs), jax.jacfwd(follows)(flat, obs, action)
 
-            off, moves = jax.vmap(both)(steps.timestep.obs, steps.action, steps.next_obs)
-            code = learner.code(params, trial.final.state, jax.tree.map(lambda x: x[0], trial.final.carry))
-            return code, off, moves, jax.jacfwd(lambda flat: numbers(unflatten(flat)))(flat)
+        off, moves = jax.vmap(misses)(steps.timestep.obs, steps.action, steps.next_obs)
+        code = learner.code(params, trial.final.state, jax.tree.map(lambda x: x[0], trial.final.carry))
+        return code, off, moves, jax.jacfwd(lambda flat: numbers(unflatten(flat)))(flat)
 
-        return jax.vmap(one)(tasks, jax.random.split(jax.random.key(8), num))
+    ones = eqx.filter_jit(eqx.filter_vmap(one, in_axes=(None, 0, 0)))
 
-    code, off, moves, slopes = (np.asarray(x, np.float64) for x in codes(params))
-    spread = np.asarray(jax.vmap(lambda task: ravel_pytree(task)[0])(tasks)).std(0)
-    error = np.sqrt(np.square(off).mean((0, 1)))
-    moves, slopes = moves * spread / error[:, None], slopes * spread
-    known = np.eye(len(spread)) + np.einsum("ksfi,ksfj->kij", moves, moves)
-    unknown = np.einsum("kpi,kij,kpj->kp", slopes, np.linalg.inv(known), slopes)
-    return Met(code.astype(np.float32), np.asarray(jax.vmap(numbers)(tasks)), unknown)
+    def meet(params: Any, tasks: Any) -> Met:
+        flat = np.asarray(jax.vmap(lambda task: ravel_pytree(task)[0])(tasks))
+        code, off, moves, slopes = (
+            np.asarray(x) for x in ones(params, tasks, jax.random.split(jax.random.key(8), len(flat)))
+        )
+        error, spread = np.sqrt(np.square(off).mean((0, 1))), flat.std(0).astype(np.float64)
+        moves, slopes = moves * spread / error[:, None], slopes * spread
+        known = np.eye(len(spread)) + np.einsum("ksfi,ksfj->kij", moves, moves)
+        unknown = np.einsum("kpi,kij,kpj->kp", slopes, np.linalg.inv(known), slopes)
+        return Met(code, np.asarray(jax.vmap(numbers)(tasks)), unknown)
+
+    return meet
 
 
 def flip(experiment: Experiment, params: Any) -> list[dict[str, Any]]:

@@ -43,7 +43,7 @@ PLANNED = {
         16,
     ),
     "pendulum": Planned(
-        "pendulum", {"horizon": 20, "num_iterations": 1, "correlation": 0.7}, 14, 600, {"train_length": 100}, 24
+        "pendulum", {"horizon": 35, "num_iterations": 1, "correlation": 0.7}, 14, 600, {"train_length": 100}, 24
     ),
     "mountain-car": Planned(
         "mountain-car",

@@ -20,13 +20,6 @@ MKTN_ABLATIONS: dict[str, dict[str, Any]] = {
 }
 """What else may be taken away from MKTN, or changed, by name."""
 
-SEARCH_ABLATIONS: dict[str, dict[str, Any]] = {
-    "no-hindsight": {"hindsight": 0.0},
-    "draws": {"inner": {"spread": 0.5, "optimism": 0.0}},
-    "draws-no-hindsight": {"hindsight": 0.0, "inner": {"spread": 0.5, "optimism": 0.0}},
-}
-"""By name, what makes it search less where goals are rarely seen."""
-
 
 def with_parts(name: str, whole: Preset, ablations: dict[str, dict[str, Any]]) -> dict[str, Preset]:
     """A preset of MKTN, and with what each of ``ablations`` changes of it, by name."""
@@ -228,6 +221,6 @@ OF_FAMILIES = {name: preset for cell, valued in VALUED.items() for name, preset 
 VALUE = (
     OF_FAMILIES
     | with_parts("grid-mktn", OF_FAMILIES["grid-mktn"], MKTN_ABLATIONS)
-    | with_parts("dark-room-mktn", OF_FAMILIES["dark-room-mktn"], SEARCH_ABLATIONS)
+    | with_parts("dark-room-mktn", OF_FAMILIES["dark-room-mktn"], {"no-hindsight": {"hindsight": 0.0}})
     | with_parts("point-mktn", POINT, HALVES | {"random-features": {"features": "random", "prior_precision": 10.0}})
 )

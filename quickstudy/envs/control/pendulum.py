@@ -176,7 +176,7 @@ class Pendulum(AbstractControl):
     @property
     def planner(self) -> Planner:
         """Model predictive path integrals."""
-        return Planner(horizon=20, num_iterations=1, correlation=0.7)
+        return Planner(horizon=35, num_iterations=1, correlation=0.7)
 
     @property
     def controller(self) -> tuple[str, Design]:
