@@ -222,5 +222,5 @@ VALUE = (
     OF_FAMILIES
     | with_parts("grid-mktn", OF_FAMILIES["grid-mktn"], MKTN_ABLATIONS)
     | with_parts("dark-room-mktn", OF_FAMILIES["dark-room-mktn"], {"no-hindsight": {"hindsight": 0.0}})
-    | with_parts("point-mktn", POINT, HALVES | {"random-features": {"features": "random", "prior_precision": 10.0}})
+    | with_parts("point-mktn", POINT, merged(HALVES, {"random-features": {"prior_precision": 10.0}}))
 )
