@@ -10,6 +10,12 @@ from quickstudy.ops.trust_region import backtrack, conjugate_gradient, gauss_new
 
 RNG = np.random.default_rng(0)
 HIDDEN = jnp.asarray(RNG.normal(size=(4, 3)), jnp.float32)
+START = np.random.default_rng(1).bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def _draws_do_not_depend_on_which_tests_ran_before():
+    RNG.bit_generator.state = START
 
 
 def _vector(*shape):
