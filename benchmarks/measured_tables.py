@@ -10,19 +10,23 @@ Stored = dict[str, Any]
 def model_tasks_table(stored: Stored) -> str:
     """How well a code tells the physics, and how an agent fares after its actuator was reversed."""
     found = stored["presets"]
+    known = lambda column: f"{column['name']} {column['value']:.2f} ({column['by_physics']:.2f})"
     probes = table(
-        ["preset", "R², mean over parameters [95 %]", "by parameter (what the equations of motion would let be known)"],
+        [
+            "preset",
+            "episodes",
+            "R², mean over parameters [95 %]",
+            "by parameter (what the equations of motion would let be known)",
+        ],
         [
             [
                 f"`{name}`",
-                estimate(row["probe"]["r_squared"]),
-                ", ".join(
-                    f"{column['name']} {column['value']:.2f} ({column['by_physics']:.2f})"
-                    for column in row["probe"]["by_parameter"]
-                ),
+                str(row["episodes"]),
+                estimate(row["r_squared"]),
+                ", ".join(map(known, row["by_parameter"])),
             ]
-            for name, row in found.items()
-            if "probe" in row
+            for name, of_preset in found.items()
+            for row in of_preset.get("probe", [])
         ],
     )
     flips = [(name, flip) for name, row in found.items() for flip in row.get("flip", [])]

@@ -5,12 +5,12 @@ Usage: ``python benchmarks/model_tasks.py probe|flip PRESET [PRESET …]``. Read
 95 % intervals over seeds of
 
 ``probe``, of MML
-    R² of the physics as a linear function of the code's mean after one episode: of every number in
-    `AbstractFamily.task_features`, or where motion depends on fewer numbers than tasks have parameters, of those
+    R² of the physics as a linear function of the code's mean, after one episode and after a trial: of every number
+    in `AbstractFamily.task_features`, or where motion depends on fewer numbers than tasks have parameters, of those
     (`TOGETHER`). The probe is fitted on tasks of the validation split, by ridge regression, and judged on the test
     split; what is the same in all tasks is left out. ``by_physics`` is what could be known at the accuracy of these
     models: the R² of somebody who knows the equations of motion and how their numbers are distributed, and sees the
-    same episode with every next observation off by as much as the models' (root mean square, by component; all is
+    same steps with every next observation off by as much as the models' (root mean square, by component; all is
     linear in the numbers of a task near their true values).
 ``flip``
     After an episode, or 100 steps if those are more, the actuator is reversed. Quality of the steps before it, and of
@@ -104,12 +104,17 @@ TOGETHER: dict[str, tuple[tuple[str, ...], Callable[[Any], Float[Array, " P"]]]]
 """By family, the numbers that its motion depends on, and what they are called."""
 
 
-def probe(experiment: Experiment, params: Any) -> dict[str, Any]:
-    """R² by parameter, ``[S, P]``, and of all together."""
+def probe(experiment: Experiment, params: Any) -> list[dict[str, Any]]:
+    """R² of all parameters together, and of each, after one episode and after a trial."""
+    family, trial = experiment.family_options, experiment.budgets.test
+    one = trial._replace(num_blocks=family.episode_length // trial.block_length)
+    return [probe_after(budget, experiment, params) for budget in (one, trial)]
+
+
+def probe_after(budget: Budget, experiment: Experiment, params: Any) -> dict[str, Any]:
+    """R² once ``budget`` is spent, over seeds ``[S]``."""
     family, learner = experiment.family_options, experiment.algorithm.learner
     names, numbers = TOGETHER.get(experiment.family, (family.feature_names, family.task_features))
-    length = experiment.budgets.test.block_length
-    budget = Budget(family.episode_length // length, length)
     splits: tuple[tuple[SplitName, int], ...] = (("validation", NUM_FITTED), ("test", NUM_JUDGED))
     tasks = [family.tasks(split).batch(num, key=jax.random.key(7)) for split, num in splits]
     meet = meeting(learner, family, numbers, budget)
@@ -122,7 +127,7 @@ def probe(experiment: Experiment, params: Any) -> dict[str, Any]:
         best.append(1.0 - seen[1].unknown[:, varies].mean(0) / judged.var(0))
     by_parameter, by_physics = np.stack(scores), np.clip(np.stack(best), 0.0, 1.0)
     return {
-        "episodes": 1,
+        "episodes": budget.steps_per_stream // family.episode_length,
         "r_squared": mean_estimate(by_parameter.mean(-1)[:, None], 0.95),
         "by_parameter": [
             {"name": name, **mean_estimate(column[:, None], 0.95), "by_physics": float(ideal)}
@@ -244,7 +249,8 @@ def main(part: str, names: list[str]) -> None:
         experiment, state = load(RunDirectory.open(Path("runs") / name))
         if part == "probe":
             found = probe(experiment, state.meta.params)
-            print(name, [round(column["value"], 2) for column in found["by_parameter"]], flush=True)
+            for row in found:
+                print(name, row["episodes"], [round(c["value"], 2) for c in row["by_parameter"]], flush=True)
         else:
             found = flip(experiment, state.meta.params)
             for row in found:

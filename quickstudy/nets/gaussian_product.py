@@ -69,10 +69,19 @@ class GaussianProductEncoder(eqx.Module):
         )
         self.layers = drawn(layers, key=key)
 
-    def factor(self, x: Float[Array, " F"]) -> Evidence:
-        """The evidence of one transition, given as numbers of about unit scale."""
+    def equations(self, x: Float[Array, " F"]) -> tuple[Float[Array, "k C"], Float[Array, " k"]]:
+        """U and y of one transition, given as numbers of about unit scale."""
         for layer in self.layers[:-1]:
             x = jax.nn.silu(layer(x))
         said = self.layers[-1](x)
-        left, right = said[: -self.rank].reshape(self.rank, -1), said[-self.rank :]
-        return Evidence(left.T @ left, left.T @ right)
+        return said[: -self.rank].reshape(self.rank, -1), said[-self.rank :]
+
+    def product(self, rows: Float[Array, "R F"], weight: Float[Array, " R"]) -> Evidence:
+        """The evidence of R transitions, each to the power of its weight.
+
+        All equations are one matrix: to sum up a matrix of each transition takes several times the time and memory.
+        """
+        left, right = jax.vmap(self.equations)(rows)
+        left, right = left.reshape(-1, left.shape[-1]), right.ravel()
+        counted = jnp.repeat(weight, self.rank)[:, None] * left
+        return Evidence(counted.T @ left, counted.T @ right)

@@ -8,7 +8,7 @@ from quickstudy.presets.base import Preset
 
 @dataclass(frozen=True)
 class Planned:
-    """How a family is learned by methods that plan through a model: the same planner and steps for all of them.
+    """How a family is learned by methods that plan through a model: the same planner and data for all of them.
 
     Attributes:
         family: name in `quickstudy.catalog`.
@@ -19,6 +19,7 @@ class Planned:
         num_test_tasks: held-out tasks in the evaluation, for each seed.
         width: units in a layer of the models.
         num_tasks: tasks in a meta-update.
+        mml_fitting: what else differs of how MML's models are learned.
     """
 
     family: str
@@ -29,7 +30,11 @@ class Planned:
     num_test_tasks: int = 256
     width: int = 32
     num_tasks: int = 32
+    mml_fitting: dict[str, Any] = field(default_factory=dict)
 
+
+FINE = {"num_gradient_steps": 3000, "batch_size": 16}
+"""Many small steps, more than returns need: for a code that says what hardly moves the state."""
 
 PLANNED = {
     "rotated-point": Planned("rotated-point-navigation", {"horizon": 6}, 20, 200),
@@ -40,10 +45,16 @@ PLANNED = {
         14,
         600,
         {"train_length": 125},
-        16,
+        num_test_tasks=16,
+        mml_fitting=FINE,
     ),
     "pendulum": Planned(
-        "pendulum", {"horizon": 35, "num_iterations": 1, "correlation": 0.7}, 14, 600, {"train_length": 100}, 24
+        "pendulum",
+        {"horizon": 35, "num_iterations": 1, "correlation": 0.7},
+        14,
+        600,
+        {"train_length": 100},
+        num_test_tasks=24,
     ),
     "mountain-car": Planned(
         "mountain-car",
@@ -51,7 +62,7 @@ PLANNED = {
         14,
         600,
         {"train_length": 150, "epsilon": 0.5, "hold": 20},
-        8,
+        num_test_tasks=8,
     ),
     "reacher": Planned(
         "reacher",
@@ -60,6 +71,7 @@ PLANNED = {
         600,
         num_test_tasks=96,
         width=64,
+        mml_fitting=FINE,
     ),
 }
 PLANNED |= {
@@ -83,6 +95,8 @@ def _by_model(cell: str, name: str) -> Preset:
     acting = {"planner": planned.planner, **planned.collecting}
     network = {"width": planned.width}
     fitting = {"anneal_steps": planned.num_steps, "num_gradient_steps": planned.num_gradient_steps}
+    if name == "mml":
+        fitting |= planned.mml_fitting
     return Preset(
         summary=f"{name} on {planned.family}: planning through a learned model",
         method=method,

@@ -9,10 +9,14 @@ from quickstudy.nets.gaussian_product import Evidence, GaussianProductEncoder
 ENCODER = GaussianProductEncoder(5, width=8, code_size=3, rank=2, key=jax.random.key(0))
 
 
+def _factor(row):
+    return ENCODER.product(row[None], jnp.ones(1))
+
+
 def _product(rows):
     total = Evidence.none(3)
     for row in rows:
-        total = total.plus(ENCODER.factor(row))
+        total = total.plus(_factor(row))
     return total
 
 
@@ -29,6 +33,14 @@ def test_the_order_of_transitions_does_not_matter():
     np.testing.assert_allclose(one.posterior[1], other.posterior[1], rtol=1e-5)
 
 
+def test_weights_are_powers_of_the_factors():
+    rows = jax.random.normal(jax.random.key(1), (3, 5))
+    product = ENCODER.product(rows, jnp.asarray([1.0, 0.0, 0.5]))
+    expected = _factor(rows[0]).plus(_factor(rows[2]).times(0.5))
+    np.testing.assert_allclose(product.precision, expected.precision, rtol=1e-5)
+    np.testing.assert_allclose(product.weighted, expected.weighted, rtol=1e-5)
+
+
 def test_evidence_may_fade():
     evidence = Evidence(jnp.diag(jnp.asarray([4.0, 2.0])), jnp.asarray([1.0, -2.0])).times(0.5)
     mean, variance = evidence.posterior
@@ -39,7 +51,7 @@ def test_evidence_may_fade():
 def test_joint_factors_are_linear_equations_with_noise():
     """Conditioning in the space of equations: a different formula from the code's."""
     rows = 3 * jax.random.normal(jax.random.key(2), (4, 5))
-    factors = [ENCODER.factor(row) for row in rows]
+    factors = [_factor(row) for row in rows]
     assert all(np.linalg.matrix_rank(factor.precision, tol=1e-4) == 2 for factor in factors)
     left, right = [], []
     for factor in factors:  # U and y up to a rotation, from Uᵀ U and Uᵀ y

@@ -17,6 +17,9 @@ stretch of a trial is the context D, other transitions D' of it are to be predic
 
     loss  =  mean_{d ∈ D'} −log p(d | H(c)),        c ~ q(c | D)
 
+Most contexts are as long as they get (`WHOLE`), and the loss given a shorter one counts less (`SHORT`). Otherwise what
+three transitions leave open, and nothing can predict, swamps what a hundred tell of numbers that hardly move the state.
+
 A task may change while it lasts. Beside its models another task's are kept, which knows only what was seen since the
 transitions began to speak for it; once they do so by −log `hazard`, it takes over (`GeneratedModel.watched`).
 
@@ -47,7 +50,7 @@ from typing import Literal, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from quickstudy.algorithms.memory import Memory, filled_rows, transitions_of
 from quickstudy.algorithms.model.imagination import Behaviour, Imagination
@@ -88,6 +91,11 @@ from quickstudy.types import Budgets, Info, Spec, Trajectory, Transitions, Trial
 POLICY_SHARE = 0.5
 """Share of the actions of meta-training that are the policy's, where one is learned."""
 
+WHOLE = 0.8
+"""Share of the contexts of training that are as long as they get; of the others, the length's logarithm is uniform."""
+
+SHORT = 0.1
+"""What the loss given a shorter context counts, where that given a whole one counts 1."""
 
 DOUBT_OF_ONE = 4.0
 """Nats that one transition can say for or against a change: models are surest of themselves where they err most."""
@@ -107,9 +115,9 @@ class MetaModel(AbstractMetaModel):
         return eqx.filter_vmap(one)(self.base, self.hyper, codes)
 
     def evidence(self, scale: Scale, data: Transitions) -> Evidence:
-        """The product of the factors of the transitions ``[R]`` whose weight is 1."""
-        factor = lambda row: self.encoder.factor(transition_numbers(scale, row, self.base.num_actions))
-        return jax.tree.map(lambda x: jnp.tensordot(data.weight, x, 1), jax.vmap(factor)(data))
+        """The product of the factors of the transitions ``[R]``, each to the power of its weight."""
+        rows = jax.vmap(lambda row: transition_numbers(scale, row, self.base.num_actions))(data)
+        return self.encoder.product(rows, data.weight)
 
     @property
     def codes_shape(self) -> tuple[int, int]:
@@ -141,8 +149,8 @@ class GeneratedModel(AbstractTaskModel[MetaModel, Known]):
 
     adapts: bool = True
     """False for the un-adapted model: the code is drawn from the prior, in training too, and nothing is corrected."""
-    decay: float = 0.98
-    """What evidence is worth a step later. Below 1 there is never more of it than in training, and tasks may change."""
+    decay: float = 0.998
+    """What evidence is worth a step later. Below 1 a task may also change little by little."""
     hazard: float = 1e-4
     """Chance, before any data, that the task changes at a step. 0 where tasks never change."""
     correction: Correction = Correction()
@@ -242,8 +250,8 @@ class MML(AbstractMetaAlgorithm):
     """How the agent acts."""
     fitting: Fitting = Fitting()
     """How the meta-model is trained."""
-    num_context: int = 48
-    """Longest stretch of a trial that is a context in training; lengths are uniform."""
+    num_context: int = 96
+    """Longest stretch of a trial that is a context in training; most contexts are as long."""
     num_ahead: int = 1
     """k, steps from a true state over which predictions are made from predicted ones, in training."""
     imagination: Imagination = Imagination()
@@ -304,14 +312,17 @@ class MML(AbstractMetaAlgorithm):
     ) -> tuple[Float[Array, ""], Info]:
         """How badly a trial's transitions are predicted given a stretch of it, and what the policy misses."""
         k_context, k_targets, k_draws, k_starts, k_imagine = jax.random.split(key, 5)
-        context = random_context(data, self.num_context, key=k_context)
+        known, worth = Evidence.none(self.code_size), 1.0
+        if self.inner.adapts:
+            context, whole = random_context(data, self.num_context, key=k_context)
+            known, worth = meta.evidence(scale, context), jnp.where(whole, 1.0, SHORT)
         runs = random_runs(data, self.fitting.num_targets // self.num_ahead, self.num_ahead, key=k_targets)
-        known = meta.evidence(scale, context) if self.inner.adapts else Evidence.none(self.code_size)
         num_members = meta.codes_shape[0]
         ensemble = meta.generate(known.drawn(jax.random.normal(k_draws, meta.codes_shape)))
         of_one = lambda model: jax.vmap(lambda run: rollout_loss(model, scale, run))(runs)
         loss, error = jax.tree.map(jnp.mean, eqx.filter_vmap(of_one)(ensemble))
         info = {"surprise": loss, "error": error, "width": width_of(known)}
+        loss = worth * loss
         if meta.behaviour is not None:
             rows = filled_rows(data, num_members * self.imagination.num_starts, key=k_starts)
             starts = data.obs[rows.reshape(num_members, -1)]
@@ -325,9 +336,11 @@ class MML(AbstractMetaAlgorithm):
         return self.acting.budgets(family)
 
 
-def random_context(data: Transitions, longest: int, *, key: Key[Array, ""]) -> Transitions:
-    """A `random_stretch` of none to ``longest`` transitions, their number uniform."""
-    k_stretch, k_length = jax.random.split(key)
+def random_context(data: Transitions, longest: int, *, key: Key[Array, ""]) -> tuple[Transitions, Bool[Array, ""]]:
+    """A `random_stretch` of ``longest`` transitions or, where it is not whole, of fewer, down to none."""
+    k_stretch, k_whole, k_length = jax.random.split(key, 3)
     stretch = random_stretch(data, longest, key=k_stretch)
-    length = jax.random.randint(k_length, (), 0, longest + 1)
-    return stretch._replace(weight=stretch.weight * (jnp.arange(longest) < length))
+    whole = jax.random.bernoulli(k_whole, WHOLE)
+    shorter = jnp.floor((longest + 1.0) ** jax.random.uniform(k_length)) - 1.0
+    length = jnp.where(whole, longest, shorter)
+    return stretch._replace(weight=stretch.weight * (jnp.arange(longest) < length)), whole

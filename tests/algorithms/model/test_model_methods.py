@@ -14,6 +14,8 @@ from quickstudy.algorithms.model.learner import Acting, TaskState
 from quickstudy.algorithms.model.mml import (
     DOUBT_OF_ONE,
     MML,
+    SHORT,
+    WHOLE,
     GeneratedModel,
     mean_log_likelihood,
     random_context,
@@ -283,11 +285,25 @@ def test_runs_follow_the_data_and_end_with_them():
     np.testing.assert_array_equal(np.diff(runs.reward, axis=1)[inside], 1)
 
 
-def test_contexts_have_lengths_from_none_to_the_longest():
-    keys = jax.random.split(jax.random.key(0), 400)
-    lengths = jax.vmap(lambda k: random_context(_numbered(8), 6, key=k).weight.sum())(keys)
-    assert set(np.asarray(lengths).tolist()) == {0, 1, 2, 3, 4, 5, 6}
-    np.testing.assert_allclose((lengths == 0).mean(), 1 / 7, atol=0.06)
+def test_most_contexts_are_as_long_as_they_get():
+    keys = jax.random.split(jax.random.key(0), 2000)
+    contexts, whole = jax.vmap(lambda k: random_context(_numbered(8), 7, key=k))(keys)
+    lengths = contexts.weight.sum(-1)
+    shares = [*((1 - WHOLE) * np.log2([2, 3 / 2, 4 / 3, 5 / 4, 6 / 5, 7 / 6, 8 / 7]) / 3), WHOLE]
+    np.testing.assert_allclose([(lengths == n).mean() for n in range(8)], shares, atol=0.03)
+    np.testing.assert_array_equal(whole, lengths == 7)
+
+
+def test_what_short_contexts_leave_open_counts_less():
+    params, data = _params(), transitions_of(_trajectory())
+    kinds = set()
+    for seed in range(20):
+        key = jax.random.key(seed)
+        _, whole = random_context(data, METHOD.num_context, key=jax.random.split(key, 5)[0])
+        loss, info = METHOD.task_loss(params.meta, params.scale, data, key)
+        assert np.isclose(loss, info["surprise"] * (1.0 if whole else SHORT))
+        kinds.add(bool(whole))
+    assert kinds == {True, False}
 
 
 def test_a_model_that_diverges_acts_at_random_and_is_counted():
