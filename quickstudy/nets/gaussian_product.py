@@ -49,16 +49,20 @@ class Evidence(eqx.Module):
 
 
 class GaussianProductEncoder(eqx.Module):
-    """Turns one transition into k linear equations ``U c = y`` in the code c, with noise N(0, I).
+    """Turns one transition into k linear equations ``U c = y`` in the code c, each with noise of its own.
 
     Order-free, and summed up as it comes: a task of any length costs the same memory. The posterior is a Bayesian
     linear regression on learned features (ALPaCA, Harrison et al. 2018, arXiv:1807.08912): what only many transitions
     together tell apart, each of them may say a part of. PEARL's factors (Rakelly et al. 2019) are diagonal: each says
     what every number of the code is, on its own.
+
+    How noisy an equation is, is learned on a scale of its own. Weights alone would have to grow a thousandfold before
+    physics that are all but free of noise are believed, and all equations alike, the sure ones and the vague.
     """
 
     layers: tuple[eqx.nn.Linear, ...]
     rank: int = eqx.field(static=True)
+    log_deviations: Float[Array, " k"]
 
     def __init__(self, num_inputs: int, *, width: int, code_size: int, rank: int, key: Key[Array, ""]):
         self.rank = rank
@@ -68,13 +72,16 @@ class GaussianProductEncoder(eqx.Module):
             deviating_linear(width, rank * (code_size + 1), scale=0.3),
         )
         self.layers = drawn(layers, key=key)
+        self.log_deviations = jnp.zeros(rank)
 
     def equations(self, x: Float[Array, " F"]) -> tuple[Float[Array, "k C"], Float[Array, " k"]]:
-        """U and y of one transition, given as numbers of about unit scale."""
+        """U and y of one transition, given as numbers of about unit scale; both in units of the noise's deviation."""
         for layer in self.layers[:-1]:
             x = jax.nn.silu(layer(x))
         said = self.layers[-1](x)
-        return said[: -self.rank].reshape(self.rank, -1), said[-self.rank :]
+        left, right = said[: -self.rank].reshape(self.rank, -1), said[-self.rank :]
+        surety = jnp.exp(-self.log_deviations)
+        return surety[:, None] * left, surety * right
 
     def product(self, rows: Float[Array, "R F"], weight: Float[Array, " R"]) -> Evidence:
         """The evidence of R transitions, each to the power of its weight.

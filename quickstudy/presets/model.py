@@ -38,7 +38,15 @@ FINE = {"num_gradient_steps": 3000, "batch_size": 16}
 
 PLANNED = {
     "rotated-point": Planned("rotated-point-navigation", {"horizon": 6}, 20, 200),
-    "cart-pole": Planned("cart-pole", {"horizon": 20, "num_iterations": 1}, 14, 300, {"train_length": 100}, 16),
+    "cart-pole": Planned(
+        "cart-pole",
+        {"horizon": 20, "num_iterations": 1},
+        14,
+        300,
+        {"train_length": 100},
+        num_test_tasks=16,
+        mml_fitting=FINE,
+    ),
     "swing-up": Planned(
         "cart-pole-swing-up",
         {"horizon": 60, "num_iterations": 1, "correlation": 0.95},
@@ -76,7 +84,7 @@ PLANNED = {
 }
 PLANNED |= {
     "rotated-point-short": replace(PLANNED["rotated-point"], num_steps=4, num_gradient_steps=600, num_tasks=4),
-    "cart-pole-short": replace(PLANNED["cart-pole"], num_steps=4, num_gradient_steps=1000, num_tasks=8),
+    "cart-pole-short": replace(PLANNED["cart-pole"], num_steps=4, num_gradient_steps=1000, num_tasks=8, mml_fitting={}),
 }
 """By cell, a family and how long it is learned; ``short`` ones say how few steps are enough."""
 

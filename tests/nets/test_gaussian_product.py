@@ -1,5 +1,6 @@
 """Products of Gaussians."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,6 +40,15 @@ def test_weights_are_powers_of_the_factors():
     expected = _factor(rows[0]).plus(_factor(rows[2]).times(0.5))
     np.testing.assert_allclose(product.precision, expected.precision, rtol=1e-5)
     np.testing.assert_allclose(product.weighted, expected.weighted, rtol=1e-5)
+
+
+def test_equations_count_as_much_as_their_noise_allows():
+    noisy = eqx.tree_at(lambda e: e.log_deviations, ENCODER, jnp.log(jnp.asarray([1.0, 1e6])))
+    said, of_both = (e.product(jnp.ones((1, 5)), jnp.ones(1)) for e in (noisy, ENCODER))
+    left, right = ENCODER.equations(jnp.ones(5))
+    np.testing.assert_allclose(said.precision, np.outer(left[0], left[0]), rtol=1e-4, atol=1e-8)
+    np.testing.assert_allclose(said.weighted, left[0] * right[0], rtol=1e-4, atol=1e-8)
+    assert np.linalg.matrix_rank(of_both.precision, tol=1e-4) == 2
 
 
 def test_evidence_may_fade():
