@@ -49,19 +49,26 @@ def descend_by(
 ) -> tuple[PyTree, PyTree, Info]:
     """Steps of ``optimizer`` on ``loss``, which gets ``learned`` and a key of its own at each.
 
+    A step whose gradient is not finite is not taken: one batch in some ten thousand, of a training that is sound.
+
     Returns:
-        ``learned`` and the optimiser's state after them, and means over steps: of what the loss reports, of the loss
-        itself, and of the gradient's norm.
+        ``learned`` and the optimiser's state after them, and means over the steps that were taken (not a number if
+        none was): of what the loss reports, of the loss itself, and of the gradient's norm; ``dropped_steps``, the
+        share of the others.
     """
     arrays, static = eqx.partition(learned, eqx.is_inexact_array)
 
-    def step(carry: tuple[PyTree, PyTree], key: Key[Array, ""]) -> tuple[tuple[PyTree, PyTree], Info]:
+    def step(carry: tuple[PyTree, PyTree], key: Key[Array, ""]) -> tuple[tuple[PyTree, PyTree], tuple[Array, Info]]:
         arrays, opt_state = carry
         of_arrays = lambda arrays: loss(eqx.combine(arrays, static), key)
         (value, info), grads = jax.value_and_grad(of_arrays, has_aux=True)(arrays)
-        updates, opt_state = optimizer.update(grads, opt_state, arrays)
-        info |= {"loss": value, "gradient_norm": optax.tree.norm(grads)}
-        return (eqx.apply_updates(arrays, updates), opt_state), info
+        norm = optax.tree.norm(grads)
+        updates, new_state = optimizer.update(grads, opt_state, arrays)
+        finite, after = jnp.isfinite(norm), (eqx.apply_updates(arrays, updates), new_state)
+        carry = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, carry)
+        return carry, (finite, info | {"loss": value, "gradient_norm": norm})
 
-    (arrays, opt_state), info = jax.lax.scan(step, (arrays, opt_state), jax.random.split(key, num_steps))
-    return eqx.combine(arrays, static), opt_state, jax.tree.map(jnp.mean, info)
+    keys = jax.random.split(key, num_steps)
+    (arrays, opt_state), (finite, info) = jax.lax.scan(step, (arrays, opt_state), keys)
+    info = {name: jnp.mean(x, where=finite) for name, x in info.items()}
+    return eqx.combine(arrays, static), opt_state, info | {"dropped_steps": 1.0 - jnp.mean(finite)}
