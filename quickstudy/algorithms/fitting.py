@@ -49,7 +49,7 @@ def descend_by(
 ) -> tuple[PyTree, PyTree, Info]:
     """Steps of ``optimizer`` on ``loss``, which gets ``learned`` and a key of its own at each.
 
-    A step whose gradient is not finite is not taken: one batch in some ten thousand, of a training that is sound.
+    A step whose gradient is not finite is not taken: a batch in many thousands, in a training that is sound otherwise.
 
     Returns:
         ``learned`` and the optimiser's state after them, and means over the steps that were taken (not a number if
