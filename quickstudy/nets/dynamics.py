@@ -133,6 +133,16 @@ def transition_loss(model: InnerModel, scale: Scale, row: Transitions) -> tuple[
     return _missed(said, scale, row)
 
 
+def missed_change(model: InnerModel, scale: Scale, row: Transitions) -> tuple[Float[Array, " F"], Float[Array, " F"]]:
+    """Of one transition, in normalised units: what the change of state has beyond the prediction, which is its mean.
+
+    Returns:
+        That, and the logarithm of the deviation that was predicted for it.
+    """
+    said = model.predict(scale, row.obs, row.action, row.next_obs)
+    return _standardised(scale, row)[0] - said.change, said.change_log_std
+
+
 def log_likelihood(model: InnerModel, scale: Scale, row: Transitions) -> Float[Array, ""]:
     """Of one transition, in nats and normalised units, up to a constant that is the same for every model."""
     said = model.predict(scale, row.obs, row.action, row.next_obs)

@@ -44,6 +44,10 @@ class Evidence(eqx.Module):
         mean, root = self._gaussian()
         return mean[None] + draws @ root.T
 
+    def moved(self, code: Float[Array, " C"], precision: float) -> Float[Array, " C"]:
+        """What ``code``, believed with that ``precision`` instead of the prior, becomes by this evidence."""
+        return from_natural(precision * jnp.eye(code.size) + self.precision, precision * code + self.weighted)[0]
+
     def _gaussian(self) -> tuple[Float[Array, " C"], Float[Array, "C C"]]:
         return from_natural(jnp.eye(self.weighted.size) + self.precision, self.weighted)
 

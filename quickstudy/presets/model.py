@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from quickstudy.presets.base import Preset
+from quickstudy.presets.base import Preset, merged
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Planned:
         num_test_tasks: held-out tasks in the evaluation, for each seed.
         width: units in a layer of the models.
         num_tasks: tasks in a meta-update.
-        mml_fitting: what else differs of how MML's models are learned.
+        mml: what else differs of MML.
     """
 
     family: str
@@ -30,11 +30,14 @@ class Planned:
     num_test_tasks: int = 256
     width: int = 32
     num_tasks: int = 32
-    mml_fitting: dict[str, Any] = field(default_factory=dict)
+    mml: dict[str, Any] = field(default_factory=dict)
 
 
-FINE = {"num_gradient_steps": 3000, "batch_size": 16}
+FINE = {"fitting": {"num_gradient_steps": 3000, "batch_size": 16}}
 """Many small steps, more than returns need: for a code that says what hardly moves the state."""
+
+REFINED = FINE | {"inner": {"refines": True}}
+"""That, and the models have their say about the code."""
 
 PLANNED = {
     "rotated-point": Planned("rotated-point-navigation", {"horizon": 6}, 20, 200),
@@ -45,7 +48,7 @@ PLANNED = {
         300,
         {"train_length": 100},
         num_test_tasks=16,
-        mml_fitting=FINE,
+        mml=REFINED,
     ),
     "swing-up": Planned(
         "cart-pole-swing-up",
@@ -54,7 +57,7 @@ PLANNED = {
         600,
         {"train_length": 125},
         num_test_tasks=16,
-        mml_fitting=FINE,
+        mml=REFINED,
     ),
     "pendulum": Planned(
         "pendulum",
@@ -79,12 +82,12 @@ PLANNED = {
         600,
         num_test_tasks=96,
         width=64,
-        mml_fitting=FINE,
+        mml=FINE,
     ),
 }
 PLANNED |= {
     "rotated-point-short": replace(PLANNED["rotated-point"], num_steps=4, num_gradient_steps=600, num_tasks=4),
-    "cart-pole-short": replace(PLANNED["cart-pole"], num_steps=4, num_gradient_steps=1000, num_tasks=8, mml_fitting={}),
+    "cart-pole-short": replace(PLANNED["cart-pole"], num_steps=4, num_gradient_steps=1000, num_tasks=8, mml={}),
 }
 """By cell, a family and how long it is learned; ``short`` ones say how few steps are enough."""
 
@@ -103,8 +106,7 @@ def _by_model(cell: str, name: str) -> Preset:
     acting = {"planner": planned.planner, **planned.collecting}
     network = {"width": planned.width}
     fitting = {"anneal_steps": planned.num_steps, "num_gradient_steps": planned.num_gradient_steps}
-    if name == "mml":
-        fitting |= planned.mml_fitting
+    shared = {"network": network, "acting": acting, "fitting": fitting}
     return Preset(
         summary=f"{name} on {planned.family}: planning through a learned model",
         method=method,
@@ -112,7 +114,7 @@ def _by_model(cell: str, name: str) -> Preset:
         num_steps=planned.num_steps,
         num_tasks=planned.num_tasks,
         num_test_tasks=planned.num_test_tasks,
-        method_options=options | {"network": network, "acting": acting, "fitting": fitting},
+        method_options=merged(shared, options | (planned.mml if name == "mml" else {})),
     )
 
 

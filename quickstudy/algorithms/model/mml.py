@@ -20,6 +20,10 @@ stretch of a trial is the context D, other transitions D' of it are to be predic
 Most contexts are as long as they get (`WHOLE`), and the loss given a shorter one counts less (`SHORT`). Otherwise what
 three transitions leave open, and nothing can predict, swamps what a hundred tell of numbers that hardly move the state.
 
+What an encoder can hardly read from a transition, the models may depend on all the same: with `refines` they are
+linearised at the code, in a task, and every number of a change of state is one more linear equation in it
+(`MetaModel.linearised`): Gauss-Newton, which does not enter the loss.
+
 A task may change while it lasts. Beside its models another task's are kept, which knows only what was seen since the
 transitions began to speak for it; once they do so by −log `hazard`, it takes over (`GeneratedModel.watched`).
 
@@ -80,6 +84,7 @@ from quickstudy.nets.dynamics import (
     InnerModel,
     Scale,
     log_likelihood,
+    missed_change,
     num_transition_numbers,
     rollout_loss,
     transition_numbers,
@@ -101,6 +106,13 @@ DOUBT_OF_ONE = 4.0
 """Nats that one transition can say for or against a change: models are surest of themselves where they err most."""
 
 
+LINEARITY = 3.0
+"""Deviation of the noise of what a model says of its code, in units of what it misses where it is linearised."""
+
+STIFFNESS = 100.0
+"""Precision with which the encoder's code is believed beside what the models say of it."""
+
+
 class MetaModel(AbstractMetaModel):
     """From transitions to a code, and from a code to an ensemble ``[E]``."""
 
@@ -119,6 +131,24 @@ class MetaModel(AbstractMetaModel):
         rows = jax.vmap(lambda row: transition_numbers(scale, row, self.base.num_actions))(data)
         return self.encoder.product(rows, data.weight)
 
+    def linearised(self, scale: Scale, data: Transitions, code: Float[Array, " C"]) -> Evidence:
+        """What the models themselves say of the code by the transitions ``[R]``, as if linear around ``code``.
+
+        Each number of a change of state is one equation, whose noise has the predicted deviation and, as a straight
+        line is only as good as what it starts from, `LINEARITY` times what is missed at ``code``.
+        """
+
+        def missed_at(code: Float[Array, " C"]) -> tuple[Float[Array, "R F"], Float[Array, "R F"]]:
+            ensemble = self.generate(jnp.broadcast_to(code, self.codes_shape))
+            of_one = lambda model: jax.vmap(lambda row: missed_change(model, scale, row))(data)
+            return jax.tree.map(lambda x: x.mean(axis=0), eqx.filter_vmap(of_one)(ensemble))
+
+        (missed, log_std), slope = missed_at(code), jax.jacfwd(lambda code: -missed_at(code)[0])(code)
+        precision = data.weight[:, None] / (jnp.exp(2 * log_std) + jnp.square(LINEARITY * missed))
+        left, right = slope.reshape(-1, code.size), (missed + slope @ code).ravel()
+        counted = precision.reshape(-1, 1) * left
+        return Evidence(counted.T @ left, counted.T @ right)
+
     @property
     def codes_shape(self) -> tuple[int, int]:
         """E and C."""
@@ -132,6 +162,7 @@ class Known(NamedTuple):
     Attributes:
         evidence: for the code.
         later: for the code of another task, should this one have changed: only that since it may have.
+        linearised: for the code by the models that were generated, where they are asked.
         doubt: by how much, in nats, transitions since then speak for the other task; never below 0.
         draws: each member's code, in units of the posterior's width.
         memory: latest transitions.
@@ -139,6 +170,7 @@ class Known(NamedTuple):
 
     evidence: Evidence
     later: Evidence
+    linearised: Evidence
     doubt: Float[Array, ""]
     draws: Float[Array, "E C"]
     memory: Memory
@@ -151,6 +183,9 @@ class GeneratedModel(AbstractTaskModel[MetaModel, Known]):
     """False for the un-adapted model: the code is drawn from the prior, in training too, and nothing is corrected."""
     decay: float = 0.998
     """What evidence is worth a step later. Below 1 a task may also change little by little."""
+    refines: bool = False
+    """Whether the models that a code generates, linearised there, say by what the code is off: a step of Gauss-Newton,
+    in a task alone."""
     hazard: float = 1e-4
     """Chance, before any data, that the task changes at a step. 0 where tasks never change."""
     correction: Correction = Correction()
@@ -165,7 +200,7 @@ class GeneratedModel(AbstractTaskModel[MetaModel, Known]):
         draws = jax.random.normal(key, params.meta.codes_shape)
         memory = memory_for(params.meta.base, params.scale, self.correction.capacity)
         nothing = Evidence.none(draws.shape[1])
-        return TaskState(params.meta.generate(draws), Known(nothing, nothing, jnp.zeros(()), draws, memory))
+        return TaskState(params.meta.generate(draws), Known(nothing, nothing, nothing, jnp.zeros(()), draws, memory))
 
     def update(
         self, params: ModelParams[MetaModel], state: TaskState, trajectory: Trajectory
@@ -179,9 +214,14 @@ class GeneratedModel(AbstractTaskModel[MetaModel, Known]):
         evidence, later = (old.times(worth).plus(told) for old in (known.evidence, known.later))
         later = later.times((known.doubt > 0).astype(jnp.float32))
         memory = remember_latest(known.memory, trajectory)
-        generated = params.meta.generate(evidence.drawn(known.draws))
-        ensemble = self.correction(generated, params.scale, memory.transitions)
         known = known._replace(evidence=evidence, later=later, memory=memory)
+        codes = evidence.drawn(known.draws)
+        if self.refines:
+            code = evidence.posterior[0]
+            said = params.meta.linearised(params.scale, new, code)
+            known = known._replace(linearised=known.linearised.times(worth).plus(said))
+            codes += (self.code(known) - code)[None]
+        ensemble = self.correction(params.meta.generate(codes), params.scale, memory.transitions)
         return TaskState(ensemble, known), {"width": width_of(evidence)}
 
     def watched(self, params: ModelParams[MetaModel], state: TaskState, new: Transitions) -> Known:
@@ -196,11 +236,14 @@ class GeneratedModel(AbstractTaskModel[MetaModel, Known]):
         doubt = known.doubt + new.weight @ jnp.clip(said[1] - said[0], -DOUBT_OF_ONE, DOUBT_OF_ONE)
         same, changed = doubt <= 0, doubt > -math.log(self.hazard)
         evidence = jax.tree.map(lambda new, old: jnp.where(changed, new, old), known.later, known.evidence)
-        return known._replace(evidence=evidence, doubt=jnp.where(same | changed, 0.0, doubt))
+        linearised = known.linearised.times((~changed).astype(jnp.float32))
+        doubt = jnp.where(same | changed, 0.0, doubt)
+        return known._replace(evidence=evidence, linearised=linearised, doubt=doubt)
 
     def code(self, known: Known) -> Float[Array, " C"]:
-        """The posterior's mean."""
-        return known.evidence.posterior[0]
+        """The posterior's mean, where the models have moved it if they are asked."""
+        mean = known.evidence.posterior[0]
+        return known.linearised.moved(mean, STIFFNESS) if self.refines else mean
 
     def behaviour(self, params: ModelParams[MetaModel], state: TaskState) -> TaskBehaviour | None:
         """The policy and the value, given what is known of the task."""

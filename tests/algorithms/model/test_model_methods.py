@@ -15,6 +15,7 @@ from quickstudy.algorithms.model.mml import (
     DOUBT_OF_ONE,
     MML,
     SHORT,
+    STIFFNESS,
     WHOLE,
     GeneratedModel,
     mean_log_likelihood,
@@ -144,6 +145,45 @@ def test_evidence_that_fades_is_worth_less():
     np.testing.assert_allclose(state.known.evidence.precision, factors.precision * (1 + 0.5**5), rtol=1e-5)
 
 
+def test_models_that_are_linearised_find_the_code_that_transitions_came_from():
+    params, code = _params(), jnp.array([0.2, -0.1, 0.3])
+    true = code + jnp.array([0.002, 0.004, -0.002])
+
+    def as_of(code, row):
+        ensemble = params.meta.generate(jnp.stack([code, code]))
+        said = eqx.filter_vmap(lambda model: model.predict(params.scale, row.obs, row.action).change)(ensemble)
+        return row._replace(next_obs=params.scale.moved(row.obs, said.mean(axis=0)))
+
+    rows = jax.vmap(lambda row: as_of(true, row))(transitions_of(_trajectory(length=8)))
+    find = eqx.filter_jit(lambda weight: params.meta.linearised(params.scale, rows._replace(weight=weight), code))
+    found = find(jnp.ones(8)).moved(code, 1e-5)
+    assert np.linalg.norm(found - true) < 0.1 * np.linalg.norm(code - true)
+    stiff = find(jnp.ones(8)).moved(code, 1e9)
+    np.testing.assert_allclose(stiff, code, atol=1e-5)
+    first_half = jnp.arange(8) < 4
+    _assert_same(find(1.0 * first_half).plus(find(1.0 * ~first_half)), find(jnp.ones(8)), rtol=1e-4, atol=1e-4)
+
+
+def test_a_refined_code_is_what_the_models_are_generated_from():
+    params, trajectory = _params(), _trajectory()
+    model = GeneratedModel(decay=0.9, hazard=0.0, refines=True)
+    start = _init(model, params)
+    state, _ = _update(model, params, start, trajectory)
+    plain, _ = _update(replace(model, refines=False), params, start, trajectory)
+    code = plain.known.evidence.posterior[0]
+    said = params.meta.linearised(params.scale, transitions_of(trajectory), code)
+    _assert_same(state.known.linearised, said)
+    refined = model.code(state.known)
+    np.testing.assert_allclose(refined, said.moved(code, STIFFNESS), rtol=1e-5)
+    assert np.abs(refined - code).max() > 1e-3
+    codes = state.known.evidence.drawn(start.known.draws) + (refined - code)[None]
+    _assert_same(state.ensemble, params.meta.generate(codes))
+    again, _ = _update(model, params, state, trajectory)
+    code = again.known.evidence.posterior[0]
+    said = params.meta.linearised(params.scale, transitions_of(trajectory), code)
+    _assert_same(again.known.linearised, state.known.linearised.times(0.9**5).plus(said))
+
+
 def test_a_task_whose_models_predict_no_worse_keeps_its_evidence():
     params, trajectory = METHOD.init(FAMILY.env.spec, key=jax.random.key(0)).params, _trajectory()
     factors = params.meta.evidence(params.scale, transitions_of(trajectory))
@@ -158,16 +198,18 @@ def test_a_task_whose_models_predict_no_worse_keeps_its_evidence():
 
 def test_a_task_that_has_changed_begins_anew():
     params, trajectory = _params(), _trajectory()
-    model = GeneratedModel(decay=1.0, hazard=0.01)
+    model = GeneratedModel(decay=1.0, hazard=0.01, refines=True)
     factors = params.meta.evidence(params.scale, transitions_of(trajectory))
     start = _init(model, params)
     sure = Evidence(1e8 * jnp.eye(3), jnp.full(3, 1e9))  # a code that is far from what the transitions say
     wrong = params.meta.generate(sure.drawn(start.known.draws))
-    state = TaskState(wrong, start.known._replace(evidence=sure))
+    state = TaskState(wrong, start.known._replace(evidence=sure, linearised=sure))
     said = [mean_log_likelihood(e, params.scale, transitions_of(trajectory)) for e in (wrong, start.ensemble)]
     assert np.all(said[0] + 1.0 < said[1])  # the transitions are far less likely so
     state, _ = _update(model, params, state, trajectory)
     np.testing.assert_allclose(state.known.evidence.precision, factors.precision, rtol=1e-4)
+    code = state.known.evidence.posterior[0]
+    _assert_same(state.known.linearised, params.meta.linearised(params.scale, transitions_of(trajectory), code))
     assert float(state.known.doubt) == 0.0
 
 
