@@ -13,9 +13,8 @@ from quickstudy.nets.features import num_obs_features
 from quickstudy.nets.init import RELU, deviating_linear, drawn
 from quickstudy.types import Action, Spec, Transitions
 
-LOG_STD = (-4.0, 1.0)
-"""The range of predicted log standard deviations, in normalised units: without a lower end a deterministic task makes
-likelihoods, and gradients, as large as one likes."""
+MAX_LOG_STD = 1.0
+"""The largest predicted log standard deviation, in normalised units."""
 
 
 class Scale(NamedTuple):
@@ -84,13 +83,15 @@ class InnerModel(eqx.Module):
     outcome: tuple[eqx.nn.Linear, ...]
     num_actions: int | None = eqx.field(static=True)
     action_shape: tuple[int, ...] = eqx.field(static=True)
+    min_log_std: float = eqx.field(static=True)
 
-    def __init__(self, spec: Spec, *, width: int, depth: int, key: Key[Array, ""]):
+    def __init__(self, spec: Spec, *, width: int, depth: int, min_log_std: float, key: Key[Array, ""]):
         num_obs = num_obs_features(spec)
         num_in = num_obs + num_action_features(spec)
         motion, outcome = _layers(num_in, 2 * num_obs, width, depth), _layers(num_in + num_obs, 3, width, depth)
         self.motion, self.outcome = drawn((motion, outcome), key=key)
         self.num_actions, self.action_shape = spec.num_actions, spec.action.shape
+        self.min_log_std = min_log_std
 
     def predict(
         self, scale: Scale, obs: Float[Array, " F"], action: Action, next_obs: Float[Array, " F"] | None = None
@@ -106,7 +107,10 @@ class InnerModel(eqx.Module):
         if next_obs is None:
             next_obs = scale.moved(obs, change)
         reward, reward_log_std, end = _run(self.outcome, jnp.concatenate([x, scale.normal(next_obs)]))
-        return Prediction(change, _bounded(change_log_std), reward, _bounded(reward_log_std), end)
+        return Prediction(change, self._bounded(change_log_std), reward, self._bounded(reward_log_std), end)
+
+    def _bounded(self, x: Array) -> Array:
+        return self.min_log_std + (MAX_LOG_STD - self.min_log_std) * jax.nn.sigmoid(x)
 
     def step(
         self, scale: Scale, obs: Float[Array, " F"], action: Action
@@ -224,11 +228,6 @@ def _log_density(target: Array, mean: Array, log_std: Array) -> Array:
 
 def _log_chance_of_ending(said: Prediction, row: Transitions) -> Float[Array, ""]:
     return (1.0 - row.discount) * said.end - jax.nn.softplus(said.end)
-
-
-def _bounded(x: Array) -> Array:
-    low, high = LOG_STD
-    return low + (high - low) * jax.nn.sigmoid(x)
 
 
 def _layers(num_in: int, num_out: int, width: int, depth: int) -> tuple[eqx.nn.Linear, ...]:

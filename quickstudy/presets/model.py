@@ -48,7 +48,7 @@ PLANNED = {
         300,
         {"train_length": 100},
         num_test_tasks=16,
-        mml=REFINED,
+        mml=merged(REFINED, {"network": {"min_log_std": -6.0}, "fitting": {"learning_rate": 0.003}}),
     ),
     "swing-up": Planned(
         "cart-pole-swing-up",

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quickstudy.nets.dynamics import LOG_STD, InnerModel, Scale, rollout_loss, transition_loss, transition_numbers
+from quickstudy.nets.dynamics import MAX_LOG_STD, InnerModel, Scale, rollout_loss, transition_loss, transition_numbers
 from quickstudy.types import Spec, Transitions
 
 DISCRETE = Spec(jax.ShapeDtypeStruct((2,), jnp.float32), jax.ShapeDtypeStruct((), jnp.int32), 3)
@@ -21,8 +21,11 @@ SCALE = Scale(
 )
 
 
+MIN_LOG_STD = -3.0
+
+
 def _model(spec=DISCRETE):
-    return InnerModel(spec, width=4, depth=1, key=jax.random.key(0))
+    return InnerModel(spec, width=4, depth=1, min_log_std=MIN_LOG_STD, key=jax.random.key(0))
 
 
 def _saying(model, motion, outcome):
@@ -57,7 +60,7 @@ def test_the_outcome_is_judged_where_the_step_led(spec, action):
 
 def test_the_loss_by_hand():
     # Log standard deviations whose sigmoid is ½ lie in the middle of their range.
-    middle = sum(LOG_STD) / 2
+    middle = (MIN_LOG_STD + MAX_LOG_STD) / 2
     model = _saying(_model(), [1.0, -2.0, 0.0, 0.0], [0.4, 0.0, -0.7])
     row = Transitions(
         jnp.asarray([0.0, 0.0]),

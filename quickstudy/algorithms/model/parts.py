@@ -23,7 +23,7 @@ from quickstudy.algorithms.memory import (
 from quickstudy.algorithms.model.learner import AbstractMetaModel, ModelParams, failed_plans
 from quickstudy.errors import require_counts, require_within
 from quickstudy.meta import MetaState
-from quickstudy.nets.dynamics import InnerModel, Scale, transition_loss
+from quickstudy.nets.dynamics import MAX_LOG_STD, InnerModel, Scale, transition_loss
 from quickstudy.nets.features import num_obs_features
 from quickstudy.types import Info, Spec, Trajectory, Transitions, Trial
 
@@ -39,13 +39,17 @@ class ModelNetwork(eqx.Module):
     """Hidden layers of each of the two networks of a model."""
     num_members: int = 1
     """E, models in the ensemble."""
+    min_log_std: float = -4.0
+    """Least log standard deviation that is predicted, in normalised units. Errors far below it hardly count, so it says
+    how finely a deterministic task is learned; likelihoods, and gradients, of what is not known yet grow with it."""
 
     def __check_init__(self):
         require_counts(self, "width", "depth", "num_members", prefix="network.")
+        require_within(f"(-inf, {MAX_LOG_STD:g})", self, "min_log_std", prefix="network.")
 
     def build(self, spec: Spec, *, key: Key[Array, ""]) -> InnerModel:
         """A freshly initialised ensemble, ``[E]``."""
-        make = lambda k: InnerModel(spec, width=self.width, depth=self.depth, key=k)
+        make = lambda k: InnerModel(spec, width=self.width, depth=self.depth, min_log_std=self.min_log_std, key=k)
         return eqx.filter_vmap(make)(jax.random.split(key, self.num_members))
 
 

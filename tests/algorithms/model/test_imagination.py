@@ -32,7 +32,7 @@ class Pays(InnerModel):
     worth: jax.Array
 
     def __init__(self, spec, worth):
-        super().__init__(spec, width=2, depth=1, key=jax.random.key(0))
+        super().__init__(spec, width=2, depth=1, min_log_std=-4.0, key=jax.random.key(0))
         self.worth = worth
 
     def step_by(self, scale, obs, action):
@@ -96,7 +96,7 @@ def test_models_that_disagree_count_alike():
 def test_learning_a_policy_leaves_the_model_alone():
     spec, scale = CONTINUOUS, Scale.unit(1)
     behaviour = Behaviour(spec, 2, width=4, gamma=GAMMA, key=jax.random.key(0))
-    make = lambda key: InnerModel(spec, width=3, depth=1, key=key)
+    make = lambda key: InnerModel(spec, width=3, depth=1, min_log_std=-4.0, key=key)
     models = eqx.filter_vmap(make)(jax.random.split(jax.random.key(1), 2))
     arrays, static = eqx.partition((behaviour, models), eqx.is_inexact_array)
 

@@ -370,6 +370,7 @@ def test_trials_of_training_may_be_shorter():
     ("build", "message"),
     [
         (lambda: ModelNetwork(num_members=0), "network.num_members must be a whole number of at least 1, got 0"),
+        (lambda: ModelNetwork(min_log_std=1.0), r"network.min_log_std must lie in \(-inf, 1\), got 1.0"),
         (lambda: MML(factor_rank=0), "factor_rank must be a whole number of at least 1, got 0"),
         (lambda: Correction(num_steps=-1), "correction.num_steps must be at least 0, got -1"),
         (lambda: GeneratedModel(decay=0.0), r"inner.decay must lie in \(0, 1\], got 0.0"),
