@@ -25,6 +25,12 @@ class Evidence(eqx.Module):
         """No factors."""
         return cls(jnp.zeros((code_size, code_size)), jnp.zeros(code_size))
 
+    @classmethod
+    def of(cls, left: Float[Array, "Q C"], right: Float[Array, " Q"], precision: Float[Array, " Q"]) -> "Evidence":
+        """Of the linear equations ``left @ c = right``, each with noise of its own precision."""
+        counted = precision[:, None] * left
+        return cls(counted.T @ left, counted.T @ right)
+
     def plus(self, other: "Evidence") -> "Evidence":
         """The product of both."""
         return jax.tree.map(jnp.add, self, other)
@@ -93,6 +99,4 @@ class GaussianProductEncoder(eqx.Module):
         All equations are one matrix: to sum up a matrix of each transition takes several times the time and memory.
         """
         left, right = jax.vmap(self.equations)(rows)
-        left, right = left.reshape(-1, left.shape[-1]), right.ravel()
-        counted = jnp.repeat(weight, self.rank)[:, None] * left
-        return Evidence(counted.T @ left, counted.T @ right)
+        return Evidence.of(left.reshape(-1, left.shape[-1]), right.ravel(), jnp.repeat(weight, self.rank))

@@ -105,7 +105,6 @@ SHORT = 0.1
 DOUBT_OF_ONE = 4.0
 """Nats that one transition can say for or against a change: models are surest of themselves where they err most."""
 
-
 LINEARITY = 3.0
 """Deviation of the noise of what a model says of its code, in units of what it misses where it is linearised."""
 
@@ -145,9 +144,7 @@ class MetaModel(AbstractMetaModel):
 
         (missed, log_std), slope = missed_at(code), jax.jacfwd(lambda code: -missed_at(code)[0])(code)
         precision = data.weight[:, None] / (jnp.exp(2 * log_std) + jnp.square(LINEARITY * missed))
-        left, right = slope.reshape(-1, code.size), (missed + slope @ code).ravel()
-        counted = precision.reshape(-1, 1) * left
-        return Evidence(counted.T @ left, counted.T @ right)
+        return Evidence.of(slope.reshape(-1, code.size), (missed + slope @ code).ravel(), precision.ravel())
 
     @property
     def codes_shape(self) -> tuple[int, int]:
@@ -241,7 +238,7 @@ class GeneratedModel(AbstractTaskModel[MetaModel, Known]):
         return known._replace(evidence=evidence, linearised=linearised, doubt=doubt)
 
     def code(self, known: Known) -> Float[Array, " C"]:
-        """The posterior's mean, where the models have moved it if they are asked."""
+        """The posterior's mean; with `refines`, as the models have moved it."""
         mean = known.evidence.posterior[0]
         return known.linearised.moved(mean, STIFFNESS) if self.refines else mean
 
