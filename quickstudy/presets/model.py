@@ -48,7 +48,10 @@ PLANNED = {
         300,
         {"train_length": 100},
         num_test_tasks=16,
-        mml=merged(REFINED, {"network": {"min_log_std": -6.0}, "fitting": {"learning_rate": 0.003}}),
+        mml=merged(
+            REFINED,
+            {"network": {"min_log_std": -7.0}, "fitting": {"learning_rate": 0.003, "num_gradient_steps": 6000}},
+        ),
     ),
     "swing-up": Planned(
         "cart-pole-swing-up",
