@@ -71,4 +71,4 @@ def descend_by(
     keys = jax.random.split(key, num_steps)
     (arrays, opt_state), (finite, info) = jax.lax.scan(step, (arrays, opt_state), keys)
     info = {name: jnp.mean(x, where=finite) for name, x in info.items()}
-    return eqx.combine(arrays, static), opt_state, info | {"dropped_steps": 1.0 - jnp.mean(finite)}
+    return eqx.combine(arrays, static), opt_state, info | {"dropped_steps": jnp.mean(~finite)}
